@@ -1,0 +1,77 @@
+# The commands of the project; `make` alone lists them. Each sets up what it needs, once.
+VENV ?= .venv
+# The interpreter for $(VENV); empty: the newest supported one that tools/find-python finds.
+PYTHON ?=
+# Test processes. The suite starts processes of its own, so more than the cores do not help.
+WORKERS ?= 2
+
+PY = $(VENV)/bin/python
+INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
+ALL_EXTRAS = cli,examples,tables,test,dev
+
+.PHONY: help demo test test-slow test-all fast lint format lock wheel clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+
+demo: $(VENV)/.demo ## run the example: a sweep over handwritten digits, cached
+	$(PY) examples/digits.py
+
+test: lint ## check style and types, then run the suite (the slow tests too where CI is set)
+	$(PYTEST) $(if $(CI),,-m "not slow")
+
+fast: $(VENV)/.test ## run the suite without its slow tests, and without the checks
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.test ## run the slow tests: crashes by the hundred, races, long properties
+	$(PYTEST) -m slow
+
+test-all: ## run the fast suite on each supported Python that the machine has
+	set -e; for python in $$(tools/find-python --all); do \
+	    version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "== Python $$version"; \
+	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python fast; \
+	done
+
+lint: $(VENV)/.test ## check style (ruff) and types (mypy --strict)
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+format: $(VENV)/.test ## rewrite the code in the project's style
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+# Resolved on the oldest supported Python: what it needs includes what newer ones need (tests/test_lock.py checks).
+lock: ## choose the newest versions of everything, and write them to constraints.txt
+	rm -rf .venv-lock
+	python=$$(tools/find-python --all | tail -n 1); $$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	    || { echo "make lock needs Python 3.11, the oldest supported one"; exit 1; }; \
+	tools/make-venv .venv-lock $$python
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip setuptools
+	.venv-lock/bin/python -m pip install --quiet --no-build-isolation --editable '.[$(ALL_EXTRAS)]'
+	{ sed '/^[^#]/,$$d' constraints.txt; .venv-lock/bin/python -m pip freeze --all --exclude cachedmodel; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-lock
+
+wheel: $(VENV)/.test ## build the wheel into dist/
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean: ## remove what the commands above made
+	rm -rf .venv .venv-* build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.base: constraints.txt tools/make-venv
+	tools/make-venv $(VENV) $(PYTHON)
+	$(INSTALL) pip setuptools
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.base pyproject.toml
+	$(INSTALL) --no-build-isolation --editable '.[examples]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base pyproject.toml
+	$(INSTALL) --no-build-isolation --editable '.[$(ALL_EXTRAS)]'
+	@touch $@

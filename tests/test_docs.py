@@ -1,0 +1,219 @@
+"""What is written for readers is true: examples run, commands exist, links lead somewhere.
+
+A fenced block of Python is run; one of a shell must consist of `make` commands that exist. Any other block of these
+languages says, in the line above it, why it is not run::
+
+    <!-- not run: needs a cluster -->
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import typing as tp
+from pathlib import Path
+
+import pytest
+
+import cachedmodel
+
+TOP = Path(__file__).parents[1]
+PAGES = [*sorted(TOP.glob("*.md")), *sorted((TOP / "docs").rglob("*.md"))]
+MODULES = [cachedmodel.__name__, *(m.name for m in pkgutil.walk_packages(cachedmodel.__path__, "cachedmodel."))]
+
+SHELL = {"bash", "sh", "shell", "console"}
+NOT_CODE = {"text", "yaml", "toml", "json", "ini", "mermaid", "diff"}
+DOCTEST_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+PAGE_LIMIT_S = 240
+
+EXCUSE = re.compile(r"<!-- not run: .*\S.* -->")
+FENCE = re.compile(r"(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w+-]*)")
+LINK = re.compile(r"(?<!\\)\[[^\]\n]*\]\((?P<inline>[^)\s]+)[^)\n]*\)|^\[[^\]]+\]: *(?P<reference>\S+)", re.MULTILINE)
+
+
+class Block(tp.NamedTuple):
+    """A fenced block of a page; `line` is that of its first line of code, counted from 1."""
+
+    language: str
+    code: str
+    line: int
+    excused: bool
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    found = []
+    lines = text.splitlines()
+    position = 0
+    while position < len(lines):
+        opening = FENCE.match(lines[position])
+        if opening:
+            above = next((line.strip() for line in reversed(lines[:position]) if line.strip()), "")
+            start = position = position + 1
+            while position < len(lines) and lines[position].strip() != opening["fence"]:
+                position += 1
+            code = [line.removeprefix(opening["indent"]) for line in lines[start:position]]
+            excused = EXCUSE.fullmatch(above) is not None
+            found.append(Block(opening["language"], "\n".join(code) + "\n", start + 1, excused))
+        position += 1
+    return found
+
+
+def make_targets() -> set[str]:
+    """The commands of the Makefile."""
+    return set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+
+
+def complaint(block: Block) -> str | None:
+    """Why a block can be neither run nor left alone, or None."""
+    if block.excused or block.language in NOT_CODE | {"python"}:
+        return None
+    if block.language not in SHELL:
+        return f"name its language: one of {sorted(SHELL | NOT_CODE | {'python'})}"
+    for line in filter(None, (line.partition("#")[0].strip().removeprefix("$ ") for line in block.code.splitlines())):
+        command, *targets = line.split()
+        if command != "make" or not set(targets) <= make_targets():
+            return f"{line!r} is no make command that exists; say above the block why it is not run"
+    return None
+
+
+def as_script(text: str) -> str:
+    """The Python blocks of a page as one file, each at the line where the page has it."""
+    lines: list[str] = []
+    for block in blocks(text):
+        if block.language == "python" and not block.excused:
+            lines += [""] * (block.line - 1 - len(lines)) + block.code.splitlines()
+    return "\n".join(lines) + "\n"
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(TOP))
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> tp.Iterator[Path]:
+    """An empty folder that is the current one while an example runs."""
+    with contextlib.chdir(tmp_path):
+        yield tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_block_is_run_or_excused(page: Path) -> None:
+    """Each fenced block is run by this suite, is no code, or says why it is not run."""
+    found = {f"{page_id(page)}:{block.line}": complaint(block) for block in blocks(page.read_text())}
+
+    assert {place: why for place, why in found.items() if why} == {}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if as_script(page.read_text()).strip()], ids=page_id)
+def test_python_blocks_of_a_page_run(page: Path, scratch: Path) -> None:
+    """The Python blocks of a page, in order and as one script, run without an error or a warning of ours."""
+    script = scratch / page.with_suffix(".py").name
+    script.write_text(as_script(page.read_text()))
+    environment = os.environ | {"PYTHONWARNINGS": "error::UserWarning,error::RuntimeWarning"}
+
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PAGE_LIMIT_S,
+    )
+
+    assert done.returncode == 0, f"{page_id(page)}: {done.stderr}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str, scratch: Path) -> None:
+    """The examples in the docstrings of a module give what they show."""
+    result = doctest.testmod(importlib.import_module(name), optionflags=DOCTEST_FLAGS)
+
+    assert result.failed == 0
+
+
+def without_blocks(text: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^( *)(```+|~~~+).*?^\1\2 *$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The names that the headings of a page can be linked by."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", without_blocks(text))
+    headings = re.findall(r"^#+ +(.*?) *#*$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The relative links of a page that lead to no file, or to no heading of one."""
+    broken = []
+    for match in LINK.finditer(re.sub(r"`[^`\n]*`", "", without_blocks(page.read_text()))):
+        link = match["inline"] or match["reference"]
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target.read_text())):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_relative_links_resolve(page: Path) -> None:
+    """A link to a file of the project, or to a heading, finds it."""
+    assert broken_links(page) == []
+
+
+PAGE = """\
+# A page: of [links](no-link)
+
+```python
+x = 1
+```
+[good](#a-page-of-links) [gone](gone.md) [no heading](#other) [outside](https://example.org/x) `[code](none)`
+
+  <!-- not run: needs a cluster -->
+  ```python
+  raise SystemExit
+  ```
+
+```python
+assert x == 1
+```
+```bash
+sbatch job.sh
+```
+```bash
+make test  # a command of ours
+```
+```
+what is this?
+```
+"""
+
+
+def test_blocks_keep_their_lines_and_excuses() -> None:
+    """The script of a page has each block at its line, and leaves out what is excused."""
+    assert as_script(PAGE).splitlines() == ["", "", "", "x = 1", *[""] * 9, "assert x == 1"]
+
+
+def test_unexcused_blocks_are_noticed() -> None:
+    """A command that is not run, and a block without a language, need an excuse; a make command must exist."""
+    complaints = [complaint(block) for block in blocks(PAGE)]
+
+    assert [why is not None for why in complaints] == [False, False, False, True, False, True]
+    assert complaint(Block("bash", "make nothing-of-the-kind\n", 1, False)) is not None
+
+
+def test_broken_links_are_noticed(tmp_path: Path) -> None:
+    """A link to a file or a heading that does not exist is found; code and other sites are left alone."""
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+
+    assert broken_links(page) == ["no-link", "gone.md", "#other"]
