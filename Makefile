@@ -61,7 +61,7 @@ wheel: $(VENV)/.test ## build the wheel into dist/
 
 clean: ## remove what the commands above made
 	rm -rf .venv .venv-* build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests examples -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.base: constraints.txt tools/make-venv
 	tools/make-venv $(VENV) $(PYTHON)
