@@ -1,4 +1,4 @@
-"""The contract of an executor: where callables run, and how to ask after them. It knows nothing of models and caches."""
+"""The contract of an executor: where callables run, and how to ask after them. No models and no caches here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ class Handle(tp.Protocol):
         """Name of the job where there is a queue (Slurm, local), else None."""
         ...
 
+    @property
+    def folder(self) -> str | None:
+        """Where the job keeps its files and logs; with `job_id` it finds the job from any process. Else None."""
+        ...
+
     def done(self) -> bool:
         """True once the callable ended, in whatever way; never blocks for long."""
         ...
@@ -25,7 +30,10 @@ class Handle(tp.Protocol):
         ...
 
     def error(self) -> BaseException | None:
-        """Once done: None if the callable returned, what it raised, or a `JobLostError` if it was lost."""
+        """Once done: None if the callable returned, what it raised, or a `JobLostError` if it was lost or cancelled.
+
+        Always the same object. Before it is done: None.
+        """
         ...
 
     def status(self) -> Status: ...
@@ -34,7 +42,9 @@ class Handle(tp.Protocol):
         """Asks the callable not to start, or to stop where that is possible; returns at once."""
         ...
 
-    def stdout(self) -> str: ...
+    def stdout(self) -> str:
+        """What the job printed so far; empty where it prints to this process's own streams."""
+        ...
 
     def stderr(self) -> str: ...
 
@@ -43,5 +53,8 @@ class Executor(tp.Protocol):
     """A place where callables run."""
 
     def submit(self, calls: Sequence[Callable[[], object]], *, max_jobs: int | None = None) -> Sequence[Handle]:
-        """Starts or queues the calls as one array, never more than `max_jobs` of them at once; does not wait."""
+        """Starts or queues the calls as one array, never more than `max_jobs` of them at once; does not wait.
+
+        They start in this order. Calls that cannot be submitted at all raise here, and then none is started.
+        """
         ...

@@ -1,0 +1,48 @@
+"""How many cores this process may use: the machine's, less what affinity, cgroup and the pool around it take."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+
+_share: int | None = None
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use, at least 1.
+
+    CPU affinity and cgroup quotas (containers, Slurm) count, and so does the environment variable
+    ``CACHEDMODEL_CORES``. In a worker of a process pool it is the worker's share: pools within pools do not multiply.
+    """
+    if _share is not None:
+        return _share
+    wanted = os.environ.get("CACHEDMODEL_CORES", "")
+    most = int(wanted) if wanted.isdecimal() and int(wanted) else math.inf
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(affinity, _cgroup_quota(), most)))
+
+
+def set_share(cores: int) -> None:
+    """Limits this process, a worker of a pool, to its part of the cores."""
+    global _share
+    _share = cores
+
+
+@functools.cache
+def _cgroup_quota() -> float:
+    """Cores that the control group of this process may use, rounded up; infinity without a quota."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:  # cgroup v2
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:  # cgroup v1
+                quota = file.read().strip()
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except OSError:
+            return math.inf
+    if not quota.isdecimal() or not period.isdecimal():  # "max", or -1: unlimited
+        return math.inf
+    return math.ceil(int(quota) / int(period))

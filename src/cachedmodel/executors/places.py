@@ -1,0 +1,46 @@
+"""The place that a running call takes up in its pool or queue, and how it lends it while it waits for others.
+
+Without that, calls that wait for the result of one that is queued behind them would wait for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import typing as tp
+from collections.abc import Iterator
+
+
+class Place(tp.Protocol):
+    """What a running call takes up; kept by who runs it."""
+
+    def lend(self) -> None: ...
+
+    def take_back(self) -> None: ...
+
+
+_thread = threading.local()
+
+
+def set_place(place: Place | None) -> None:
+    """Says that this thread now runs a call that takes up this place, or none."""
+    _thread.place = place
+
+
+@contextlib.contextmanager
+def lend_place() -> Iterator[None]:
+    """Wraps whatever waits for the result of another computation; does nothing outside of pools and local jobs.
+
+    Afterwards the call goes on at once: for a moment one more may be running than there are places.
+    """
+    place: Place | None = getattr(_thread, "place", None)
+    if place is None:
+        yield
+        return
+    _thread.place = None
+    place.lend()
+    try:
+        yield
+    finally:
+        place.take_back()
+        _thread.place = place

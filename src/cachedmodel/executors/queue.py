@@ -1,0 +1,84 @@
+"""Calls that wait for a place: strictly in order of submission, at most so many of an array, so many in all.
+
+Only a data structure: who uses it brings the lock, and the threads or processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as tp
+from collections import deque
+from collections.abc import Iterable
+
+T = tp.TypeVar("T")
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Array(tp.Generic[T]):
+    """Items submitted together: how many places they may see taken in all, and how many they may take themselves."""
+
+    places: int
+    max_jobs: int
+    waiting: deque[Ticket[T]]
+    running: int = 0
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Ticket(tp.Generic[T]):
+    """An item's turn; a withdrawn one is passed over."""
+
+    item: T
+    array: Array[T]
+    withdrawn: bool = False
+
+
+class Queue(tp.Generic[T]):
+    """What waits, and how many are running."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self._arrays: deque[Array[T]] = deque()
+
+    def put(self, items: Iterable[T], *, places: int, max_jobs: int | None = None) -> list[Ticket[T]]:
+        array = Array[T](places, places if max_jobs is None else max_jobs, deque())
+        array.waiting.extend(Ticket(item, array) for item in items)
+        self._arrays.append(array)
+        return list(array.waiting)
+
+    def take(self) -> Ticket[T] | None:
+        """The next one that may start, counted as running from now on; None if there is none, or no place.
+
+        An array that is at its own bound lets later ones pass. For want of a place nobody passes: one that may see
+        only few places taken would otherwise wait for ever behind others.
+        """
+        for array in list(self._arrays):
+            while array.waiting and array.waiting[0].withdrawn:
+                array.waiting.popleft()
+            if not array.waiting:
+                self._arrays.remove(array)
+            elif self.running >= array.places:
+                return None
+            elif array.running < array.max_jobs:
+                self.resume(array.waiting[0])
+                return array.waiting.popleft()
+        return None
+
+    def leave(self, ticket: Ticket[T]) -> None:
+        """The place of a running one is free: it ended, or waits for others."""
+        self.running -= 1
+        ticket.array.running -= 1
+
+    def resume(self, ticket: Ticket[T]) -> None:
+        """One that waited for others goes on at once, if need be beyond the bound."""
+        self.running += 1
+        ticket.array.running += 1
+
+    def pending(self) -> int:
+        """How many run or wait."""
+        return self.running + sum(len(array.waiting) for array in self._arrays)
+
+    def withdraw_all(self) -> list[T]:
+        """Empties the queue; what had not started."""
+        items = [ticket.item for array in self._arrays for ticket in array.waiting if not ticket.withdrawn]
+        self._arrays.clear()
+        return items
