@@ -1,0 +1,356 @@
+"""The writing half of the tree: a value becomes a skeleton of tagged nodes, and buffers beside it. See objects.py."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import typing as tp
+from array import array
+from collections.abc import Callable, Collection, Iterable
+
+from .base import ALIGNMENT, Buffer, Codec, Declined, Payload
+from .kinds import is_atom, kind_of
+
+MAX_DEPTH = 100
+"""Deeper nestings are left to pickle, so that reading never meets Python's recursion limit."""
+
+INLINE = 256
+"""Buffers up to this many bytes lie in the skeleton: for them, padding would cost more than copying."""
+
+MAX_SHAPE = 64
+"""Up to so many keys of a dict are kept for later dicts to refer to."""
+
+_SIZES = [bytes([size]) for size in range(128)]
+_ZEROS = bytes(ALIGNMENT)
+_pack_float = struct.Struct("<d").pack
+_pack_complex = struct.Struct("<dd").pack
+
+
+class Writer:
+    """Collects the nodes and buffers of one value; each object that is met again is written once."""
+
+    __slots__ = ("buffers", "classes", "depth", "expansions", "hashed", "memo", "met", "out", "pickled", "shapes")
+
+    def __init__(self) -> None:
+        self.out = bytearray()
+        self.buffers: list[list[Buffer]] = []
+        self.pickled = False
+        self.depth = 0
+        self.hashed = 0  # inside how many keys or set elements we are
+        self.expansions = 0
+        self.memo: dict[int, int] = {}  # id → index in `met`; -1 while the object is being written
+        self.met: list[object] = []  # also keeps the objects alive, so that ids are not used again
+        self.shapes: dict[tuple[str, ...], int] = {}
+        self.classes: dict[type, int] = {}
+
+    def write(self, value: object) -> None:
+        """Appends the node of `value`; raises `Declined`."""
+        encode = ENCODERS.get(type(value))
+        if encode is not None:
+            encode(self, value)
+        else:
+            self.kind(value)
+
+    def size(self, number: int) -> None:
+        """Appends a non-negative integer, 7 bits a byte."""
+        if number < 128:
+            self.out += _SIZES[number]
+            return
+        while number > 127:
+            self.out.append(number & 127 | 128)
+            number >>= 7
+        self.out.append(number)
+
+    def blob(self, data: Buffer) -> None:
+        """Appends bytes: here if they are few, else beside the skeleton."""
+        if len(data) <= INLINE:
+            self.size(len(data) << 1)
+            self.out += data
+        else:
+            self.aligned([data])
+
+    def aligned(self, parts: Collection[Buffer]) -> None:
+        """Appends bytes that lie beside the skeleton, at an aligned offset."""
+        self.size(sum(map(len, parts)) << 1 | 1)
+        self.buffers.append(list(parts))
+
+    def enter(self, value: object) -> bool:
+        """True if `value` has to be written now; else it is being referred to, and all is done."""
+        index = self.memo.get(id(value))
+        if index is not None:
+            if index < 0:
+                raise Declined("contains itself")
+            if not self.hashed or is_atom(type(value)):
+                self.out += b"@"
+                self.size(index)
+                return False
+            # Keys refer to no containers: hashing tuples that share tuples could take forever when they are read.
+            self.expansions += 1
+            if type(value).__hash__ is object.__hash__ or self.expansions > 1000 + 10 * len(self.memo):
+                raise Declined("is shared between keys")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Declined(f"is nested more than {MAX_DEPTH} levels deep")
+        self.memo[id(value)] = -1
+        return True
+
+    def leave(self, value: object) -> None:
+        """Ends what `enter` began."""
+        self.depth -= 1
+        self.memo[id(value)] = len(self.met)
+        self.met.append(value)
+
+    def column(self, values: Collection[object]) -> None:
+        """Appends values: packed if all are floats, small integers, strings or booleans."""
+        types = set(map(type, values))
+        if len(types) == 1:
+            pack = _COLUMNS.get(types.pop())
+            if pack is not None and pack(self, values):
+                return
+        self.out += b"*"
+        self.size(len(values))
+        self.nodes(values)
+
+    def nodes(self, values: Iterable[object]) -> None:
+        """Appends the nodes of values, one after the other."""
+        index = 0
+        try:
+            for value in values:
+                self.write(value)
+                index += 1
+        except Declined as declined:
+            declined.path.append(f"[{index}]")
+            raise
+
+    def keys(self, values: Collection[object]) -> None:
+        """Appends a column of values that will be hashed."""
+        self.hashed += 1
+        self.column(values)
+        self.hashed -= 1
+
+    def kind(self, value: object) -> None:
+        """Appends a value that is not JSON-like, by its kind and state."""
+        if not self.enter(value):
+            return
+        kind = kind_of(type(value))
+        if kind is None:
+            raise Declined(f"is a {_name_of(type(value))}")
+        state = kind.reduce(value)
+        self.out += b"K"
+        self.text(kind.name)
+        self.size(len(state))
+        for part in state:
+            if isinstance(part, memoryview):
+                self.out += b"V"
+                self.blob(part)
+            elif isinstance(part, type):
+                self.cls(part)
+            else:
+                self.write(part)
+        self.leave(value)
+
+    def text(self, text: str) -> None:
+        """Appends a string without its tag."""
+        self.blob(text.encode("utf-8", "surrogatepass"))
+
+    def cls(self, cls: type) -> None:
+        """Appends a class, by the path that leads to it."""
+        index = self.classes.get(cls)
+        if index is not None:
+            self.out += b"~"
+            self.size(index)
+            return
+        from .classes import describe
+
+        self.out += b"^"
+        for word in describe(cls):
+            self.text(word)
+        self.classes[cls] = len(self.classes)
+
+    def payload(self, codec: str) -> Payload:
+        """All that was written."""
+        if not self.buffers:
+            return Payload(codec, (self.out,), self.pickled)
+        skeleton, self.out = self.out, bytearray(b"B")
+        self.size(len(skeleton))
+        parts: list[Buffer] = [self.out + skeleton]
+        end = len(parts[0])
+        for buffer in self.buffers:
+            padding = -end % ALIGNMENT
+            parts.append(_ZEROS[:padding])
+            parts.extend(buffer)
+            end += padding + sum(map(len, buffer))
+        return Payload(codec, parts, self.pickled)
+
+
+def _none(writer: Writer, value: None) -> None:
+    writer.out += b"N"
+
+
+def _bool(writer: Writer, value: bool) -> None:
+    writer.out += b"T" if value else b"F"
+
+
+def _int(writer: Writer, value: int) -> None:
+    writer.out += b"i"
+    writer.blob(int_bytes(value))
+
+
+def int_bytes(value: int) -> bytes:
+    """Little-endian two's complement, as short as it can be."""
+    return value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True)
+
+
+def _float(writer: Writer, value: float) -> None:
+    writer.out += b"d" + _pack_float(value)
+
+
+def _complex(writer: Writer, value: complex) -> None:
+    writer.out += b"c" + _pack_complex(value.real, value.imag)
+
+
+def _str(writer: Writer, value: str) -> None:
+    writer.out += b"s"
+    writer.text(value)
+
+
+def _bytes(writer: Writer, value: bytes) -> None:
+    writer.out += b"y"
+    writer.blob(value)
+
+
+def _bytearray(writer: Writer, value: bytearray) -> None:
+    if writer.enter(value):
+        writer.out += b"a"
+        # A copy: a view would lock the size of the user's own object for as long as the payload lives.
+        writer.blob(bytes(value))
+        writer.leave(value)
+
+
+def _list(writer: Writer, value: list[object]) -> None:
+    if writer.enter(value):
+        writer.out += b"["
+        writer.column(value)
+        writer.leave(value)
+
+
+def _tuple(writer: Writer, value: tuple[object, ...]) -> None:
+    if writer.enter(value):
+        writer.out += b"("
+        writer.column(value)
+        writer.leave(value)
+
+
+def _set(writer: Writer, value: set[object]) -> None:
+    if writer.enter(value):
+        writer.out += b"{"
+        writer.keys(value)
+        writer.leave(value)
+
+
+def _frozenset(writer: Writer, value: frozenset[object]) -> None:
+    if writer.enter(value):
+        writer.out += b"<"
+        writer.keys(value)
+        writer.leave(value)
+
+
+def _dict(writer: Writer, value: dict[object, object]) -> None:
+    if not writer.enter(value):
+        return
+    keys = tuple(value)
+    # Dicts with the same few keys are the rows of a table: the keys are written once.
+    is_shape = len(keys) <= MAX_SHAPE and set(map(type, keys)) == {str}
+    index = writer.shapes.get(tp.cast(tuple[str, ...], keys)) if is_shape else None
+    if index is not None:
+        writer.out += b"m"
+        writer.size(index)
+    else:
+        writer.out += b"M"
+        writer.keys(keys)
+        if is_shape:
+            writer.shapes[tp.cast(tuple[str, ...], keys)] = len(writer.shapes)
+    try:
+        writer.column(value.values())
+    except Declined as declined:
+        position = int(declined.path.pop()[1:-1])
+        declined.path.append(f"[{keys[position]!r}]")
+        raise
+    writer.leave(value)
+
+
+def _floats(writer: Writer, values: Collection[float]) -> bool:
+    _packed(writer, array("d", values))
+    return True
+
+
+def _ints(writer: Writer, values: Collection[int]) -> bool:
+    for typecode in "bhiq":
+        try:
+            packed = array(typecode, values)
+        except OverflowError:
+            continue
+        _packed(writer, packed)
+        return True
+    return False
+
+
+def _bools(writer: Writer, values: Collection[bool]) -> bool:
+    writer.out += b"?"
+    writer.blob(bytes(values))
+    return True
+
+
+def _strs(writer: Writer, values: Collection[str]) -> bool:
+    writer.out += b"s"
+    _ints(writer, list(map(len, values)))
+    writer.text("".join(values))
+    return True
+
+
+def _packed(writer: Writer, numbers: array[tp.Any]) -> None:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    writer.out += numbers.typecode.encode()
+    writer.blob(numbers.tobytes())
+
+
+def _name_of(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def encoder_with(codec: Codec, otherwise: Callable[[Writer, tp.Any], None] | None) -> Callable[[Writer, tp.Any], None]:
+    """An encoder that asks `codec` first."""
+
+    def encode(writer: Writer, value: object) -> None:
+        payload = codec.dump(value)
+        if payload is None:
+            (otherwise or Writer.kind)(writer, value)
+        elif writer.enter(value):
+            writer.pickled |= payload.pickled
+            writer.out += b"C"
+            writer.text(codec.name)
+            writer.aligned(payload.parts)
+            writer.leave(value)
+
+    return encode
+
+
+_COLUMNS: dict[type, Callable[[Writer, tp.Any], bool]] = {float: _floats, int: _ints, bool: _bools, str: _strs}
+
+ENCODERS: dict[type, Callable[[Writer, tp.Any], None]] = {
+    type(None): _none,
+    bool: _bool,
+    int: _int,
+    float: _float,
+    complex: _complex,
+    str: _str,
+    bytes: _bytes,
+    bytearray: _bytearray,
+    list: _list,
+    tuple: _tuple,
+    set: _set,
+    frozenset: _frozenset,
+    dict: _dict,
+}
+"""Encoder of each exact type; users' codecs are added to it."""
