@@ -29,11 +29,12 @@ test-slow: $(VENV)/.test ## run the slow tests: crashes by the hundred, races, l
 	$(PYTEST) -m slow
 
 test-all: ## run the fast suite on each supported Python that the machine has
-	set -e; for python in $$(tools/find-python --all); do \
+	@failed=; for python in $$(tools/find-python --all); do \
 	    version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	    echo "== Python $$version"; \
-	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python fast; \
-	done
+	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python fast || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "Failed on Python$$failed"; exit 1; fi
 
 lint: $(VENV)/.test ## check style (ruff) and types (mypy --strict)
 	$(PY) -m ruff check
@@ -47,12 +48,13 @@ format: $(VENV)/.test ## rewrite the code in the project's style
 # Resolved on the oldest supported Python: what it needs includes what newer ones need (tests/test_lock.py checks).
 lock: ## choose the newest versions of everything, and write them to constraints.txt
 	rm -rf .venv-lock
-	python=$$(tools/find-python --all | tail -n 1); $$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	python=$$(tools/find-python --all | tail -n 1); \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	    || { echo "make lock needs Python 3.11, the oldest supported one"; exit 1; }; \
 	tools/make-venv .venv-lock $$python
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip setuptools
 	.venv-lock/bin/python -m pip install --quiet --no-build-isolation --editable '.[$(ALL_EXTRAS)]'
-	{ sed '/^[^#]/,$$d' constraints.txt; .venv-lock/bin/python -m pip freeze --all --exclude cachedmodel; } > constraints.new
+	{ grep '^#' constraints.txt; .venv-lock/bin/python -m pip freeze --all --exclude cachedmodel; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf .venv-lock
 

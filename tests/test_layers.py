@@ -26,7 +26,7 @@ LAYERS = (
     ("cache",),
     ("executors",),
     ("codecs",),
-    ("infra", "confdict", "confplain", "confyaml", "identity", "uid", "workdir"),
+    ("infra", "identity", "confdict", "confkeys", "confplain", "confyaml", "uid", "workdir"),
     ("errors",),
 )
 
