@@ -240,7 +240,7 @@ class ConfDict(dict[str, tp.Any]):
         mappings of them. All else is written as something readable, and read back as that: tuples, sets (sorted)
         and arrays as lists; enums as their values; paths, decimals, fractions, UUIDs, times and durations as text;
         numpy scalars as numbers; models and dataclasses as mappings; secrets masked; a datetime with a named time zone
-        with its offset.
+        with its offset (and without `fold`).
         """
         from .confplain import plain
         from .confyaml import dumps

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import pydantic
 
 from . import uid
+from .errors import UidError
 
 MASK = "**********"
 _SECRETS = (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)
@@ -63,8 +64,11 @@ def _is_default(field: pydantic.fields.FieldInfo, value: object, model: pydantic
         return False
     try:
         default = field.get_default(call_default_factory=True, validated_data=model.__dict__)
-        return default is value or uid.canonical(default) == uid.canonical(value)
-    except Exception:  # a factory may raise anything, and what cannot be compared is shown
+        try:
+            return default is value or uid.canonical(default) == uid.canonical(value)
+        except UidError:  # secrets among them
+            return type(default) is type(value) and bool(default == value)
+    except Exception:  # a factory and a comparison may raise anything: what is unknown is shown
         return False
 
 

@@ -46,16 +46,15 @@ class _ScalarLoader(_BaseLoader):
             raise yaml.constructor.ConstructorError(None, None, f"not a valid {kind}: {e}", node.start_mark) from e
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, tp.Any]:
-        first: dict[tp.Any, int] = {}
+        first: dict[tp.Any, yaml.Mark] = {}
         for key_node, _ in node.value:
             if key_node.tag == _TAG + "merge":
                 continue
             key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if isinstance(key, Hashable) and first.setdefault(key, line) != line:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice, first in line {first[key]}", key_node.start_mark
-                )
+            mark = key_node.start_mark
+            if isinstance(key, Hashable) and first.setdefault(key, mark) is not mark:
+                problem = f"the key {key!r} is given twice, first in line {first[key].line + 1}"
+                raise yaml.constructor.ConstructorError(None, None, problem, mark)
         return super().construct_mapping(node, deep)
 
     def construct_core_int(self, node: yaml.ScalarNode) -> int:
