@@ -20,7 +20,7 @@ demo: $(VENV)/.demo ## run the example: a sweep over handwritten digits, cached
 	$(PY) examples/digits.py
 
 test: lint ## check style and types, then run the suite (the slow tests too where CI is set)
-	$(PYTEST) $(if $(CI),,-m "not slow")
+	$(PYTEST) $(if $(CI),--durations=20,-m "not slow")
 
 fast: $(VENV)/.test ## run the suite without its slow tests, and without the checks
 	$(PYTEST) -m "not slow"
@@ -54,8 +54,8 @@ lock: ## choose the newest versions of everything, and write them to constraints
 	tools/make-venv .venv-lock $$python
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip setuptools
 	.venv-lock/bin/python -m pip install --quiet --no-build-isolation --editable '.[$(ALL_EXTRAS)]'
-	{ grep '^#' constraints.txt; .venv-lock/bin/python -m pip freeze --all --exclude cachedmodel; } > constraints.new
-	mv constraints.new constraints.txt
+	{ grep '^#' constraints.txt; .venv-lock/bin/python -m pip freeze --all --exclude cachedmodel; } > .venv-lock/pins
+	mv .venv-lock/pins constraints.txt
 	rm -rf .venv-lock
 
 wheel: $(VENV)/.test ## build the wheel into dist/
