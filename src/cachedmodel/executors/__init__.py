@@ -1,4 +1,4 @@
-"""Where callables run: this process, pools, jobs. `get_executor` is the only door; it imports what it needs, no more."""
+"""Where callables run: this process, pools, jobs. `get_executor` is the only door; it imports what is needed."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Pool:
         with self._lock:
             call.cancel_asked = True
             if call.status() == "queued":
-                call.ticket.withdrawn = True
+                self._queue.withdraw(call.ticket)
                 call.end(JobLostError(f"The call was cancelled before it started in the {self.name}."), "cancelled")
 
     def lend(self, call: PoolCall) -> None:
@@ -169,7 +169,7 @@ class Pool:
         call.end(None)
 
     def _drop_waiting(self) -> None:
-        dropped = self._queue.withdraw_all()
+        dropped = self._queue.withdraw_those(lambda call: True)
         for call in dropped:
             call.end(JobLostError(f"The program ended before the call started in the {self.name}."), "cancelled")
         if dropped:

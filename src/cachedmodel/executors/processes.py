@@ -203,7 +203,7 @@ class ProcessPool(Pool):
     def _share(self) -> int:
         """Cores for one worker: all of them, if its call is alone."""
         with self._lock:
-            return max(1, usable_cores() // self._queue.pending())
+            return max(1, usable_cores() // (self._queue.running + self._queue.waiting))
 
 
 class _Signals:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as tp
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 T = tp.TypeVar("T")
 
@@ -33,16 +33,18 @@ class Ticket(tp.Generic[T]):
 
 
 class Queue(tp.Generic[T]):
-    """What waits, and how many are running."""
+    """What waits, how many do, and how many are running."""
 
     def __init__(self) -> None:
         self.running = 0
+        self.waiting = 0
         self._arrays: deque[Array[T]] = deque()
 
     def put(self, items: Iterable[T], *, places: int, max_jobs: int | None = None) -> list[Ticket[T]]:
         array = Array[T](places, places if max_jobs is None else max_jobs, deque())
         array.waiting.extend(Ticket(item, array) for item in items)
         self._arrays.append(array)
+        self.waiting += len(array.waiting)
         return list(array.waiting)
 
     def take(self) -> Ticket[T] | None:
@@ -59,6 +61,7 @@ class Queue(tp.Generic[T]):
             elif self.running >= array.places:
                 return None
             elif array.running < array.max_jobs:
+                self.waiting -= 1
                 self.resume(array.waiting[0])
                 return array.waiting.popleft()
         return None
@@ -73,12 +76,16 @@ class Queue(tp.Generic[T]):
         self.running += 1
         ticket.array.running += 1
 
-    def pending(self) -> int:
-        """How many run or wait."""
-        return self.running + sum(len(array.waiting) for array in self._arrays)
+    def withdraw(self, ticket: Ticket[T]) -> None:
+        """One that has not started never does."""
+        if not ticket.withdrawn:
+            ticket.withdrawn = True
+            self.waiting -= 1
 
-    def withdraw_all(self) -> list[T]:
-        """Empties the queue; what had not started."""
-        items = [ticket.item for array in self._arrays for ticket in array.waiting if not ticket.withdrawn]
-        self._arrays.clear()
-        return items
+    def withdraw_those(self, unwanted: Callable[[T], bool]) -> list[T]:
+        """Withdraws, and returns, what has not started and is unwanted."""
+        waiting = [ticket for array in self._arrays for ticket in array.waiting if not ticket.withdrawn]
+        out = [ticket for ticket in waiting if unwanted(ticket.item)]
+        for ticket in out:
+            self.withdraw(ticket)
+        return [ticket.item for ticket in out]

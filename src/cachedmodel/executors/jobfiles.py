@@ -1,0 +1,153 @@
+"""The files of a job, and of the batch it was submitted with: the only place that knows their names.
+
+A batch has a new folder of its own, of mode 0700 because what travels is pickled. Names follow submitit's
+(``<job>_submitted.pkl``, ``<job>_<rank>_log.out``), so that its tools work on it. Ours are beside them::
+
+    batch.json                what all jobs of the batch share, and which process runs them
+    <job>_started.json        made exclusively by who starts the job, or cancels it before: so only one of the two
+    <job>_ended.json          how it ended, for "local"
+    <job>_cancel              asks to stop it
+    <job>_waits               it waits for others, and lends its place
+    <job>_<rank>_raised.pkl   what the call raised
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+import typing as tp
+
+from cachedmodel.errors import InfraError
+
+BATCH = "batch.json"
+LOG_END_LINES = 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Started:
+    """Who started a job; for a job that was cancelled before: nobody."""
+
+    process: str
+    time: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ended:
+    """How a local job ended: by exit codes of its ranks (negative: a signal), or for a reason of ours."""
+
+    codes: list[int | None]
+    timed_out: bool = False
+    cancelled: str = ""
+    lost: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """What the jobs of a batch share."""
+
+    cluster: str
+    ranks: int
+    timeout_min: float | None
+    runner: str
+
+
+R = tp.TypeVar("R", Started, Ended, Batch)
+
+
+class JobFiles:
+    """The files of one job."""
+
+    def __init__(self, folder: str, job_id: str) -> None:
+        self.folder = folder
+        self.job_id = job_id
+        stem = os.path.join(folder, job_id)
+        self.batch = os.path.join(folder, BATCH)
+        self.submitted = f"{stem}_submitted.pkl"
+        self.started = f"{stem}_started.json"
+        self.ended = f"{stem}_ended.json"
+        self.cancel = f"{stem}_cancel"
+        self.waits = f"{stem}_waits"
+
+    def result(self, rank: int) -> str:
+        return os.path.join(self.folder, f"{self.job_id}_{rank}_result.pkl")
+
+    def raised(self, rank: int) -> str:
+        return os.path.join(self.folder, f"{self.job_id}_{rank}_raised.pkl")
+
+    def stdout(self, rank: int) -> str:
+        return os.path.join(self.folder, f"{self.job_id}_{rank}_log.out")
+
+    def stderr(self, rank: int) -> str:
+        return os.path.join(self.folder, f"{self.job_id}_{rank}_log.err")
+
+    def end_of_log(self, ranks: int) -> str:
+        """The last lines of what the job wrote to its standard error, or else to its output, and where to find all."""
+        for path in [*map(self.stderr, range(ranks)), *map(self.stdout, range(ranks))]:
+            lines = read_text(path).rstrip().splitlines()
+            if lines:
+                return f"The log {path!r} ends with:\n" + "\n".join(lines[-LOG_END_LINES:])
+        return f"It wrote no log ({self.stderr(0)!r})."
+
+    def claim_start(self, started: Started) -> bool:
+        """True for exactly one of those who ask, whether to start the job or to cancel it before."""
+        try:
+            fd = os.open(self.started, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        with open(fd, "w") as file:
+            json.dump(dataclasses.asdict(started), file)
+        return True
+
+
+def make_batch_folder(folder: str) -> str:
+    """A new folder for the jobs of one submission, for this user only."""
+    name = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(4).hex()
+    path = os.path.join(os.path.abspath(folder), name)
+    if any(tag in path for tag in ("%j", "%t", "%A", "%a")):
+        raise InfraError(f"The folder of jobs {folder!r} contains '%j', '%t', '%A' or '%a', which submitit replaces.")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.mkdir(path, 0o700)
+    return path
+
+
+def read_text(path: str) -> str:
+    """The text of a log; "" as long as there is none."""
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def read_record(path: str, kind: type[R]) -> R | None:
+    """A record, if its file is there and complete."""
+    try:
+        with open(path) as file:
+            return kind(**json.load(file))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def write_record(path: str, record: Started | Ended | Batch) -> None:
+    """Writes a record at once: readers see all of it or nothing."""
+    write_bytes(path, json.dumps(dataclasses.asdict(record)).encode())
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "wb") as file:
+        file.write(data)
+    os.replace(temporary, path)
+
+
+def touch(path: str) -> None:
+    with open(path, "ab"):
+        pass
+
+
+def remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
