@@ -15,7 +15,7 @@ from pathlib import Path
 
 import submitit
 from submitit.core.plugins import get_executors
-from submitit.core.utils import DelayedSubmission, FailedSubmissionError, UncompletedJobError
+from submitit.core.utils import DelayedSubmission, UncompletedJobError
 from submitit.local.local import Controller
 
 from cachedmodel.errors import InfraError, JobLostError
@@ -64,8 +64,7 @@ class JobCall:
         except (KeyboardInterrupt, UncompletedJobError):  # stopped from outside: nobody's failure
             raise
         except BaseException as error:
-            own_frame = error.__traceback__
-            write_bytes(files.raised(rank), Raised.of(error.with_traceback(own_frame and own_frame.tb_next)).dumps())
+            write_bytes(files.raised(rank), Raised.of(error).dumps())
             raise
 
     def checkpoint(self) -> DelayedSubmission:
@@ -159,14 +158,7 @@ class ClusterExecutor:
             with _as_outside_of_jobs():
                 executor = self._executor(folder, max_jobs or self._max_jobs or MAX_JOBS)
                 jobs = executor.submit_array(packed)
-        except (
-            UncompletedJobError,
-            FailedSubmissionError,
-            RuntimeError,
-            ValueError,
-            NameError,
-            AssertionError,
-        ) as error:
+        except (RuntimeError, ValueError, NameError, AssertionError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items()) or "none"
             raise InfraError(
                 f"{self._cluster!r} did not accept the submission: {error}\nChange the settings; given were: {given}."
@@ -176,11 +168,9 @@ class ClusterExecutor:
         return [ClusterHandle(self._cluster, folder, job) for job in jobs]
 
     def _executor(self, folder: str, max_jobs: int) -> submitit.AutoExecutor:
-        own = (
-            {f"{self._cluster}_python": interpreter_command(self._parameters)}
-            if "conda_env" in self._parameters
-            else {}
-        )
+        own = {}
+        if "conda_env" in self._parameters:
+            own[f"{self._cluster}_python"] = interpreter_command(self._parameters)
         executor = submitit.AutoExecutor(folder, cluster=self._cluster, **own)
         given = {name: value for name, value in self._parameters.items() if name not in OWN}
         executor.update_parameters(

@@ -26,8 +26,10 @@ class Raised:
 
     @classmethod
     def of(cls, error: BaseException) -> Raised:
+        """An error that was just caught; the traceback leaves out the frame that caught it."""
         kind = type(error)
-        text = "".join(traceback.format_exception(error))
+        below = error.__traceback__ and error.__traceback__.tb_next
+        text = "".join(traceback.format_exception(kind, error, below))
         return cls(f"{kind.__module__}.{kind.__qualname__}", _text(error), text, _pickled(error))
 
     def exception(self, where: str) -> BaseException:
@@ -70,9 +72,7 @@ def run_dumped(call: bytes) -> Raised | None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return Raised.of(
-            error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
-        )  # without this frame
+        return Raised.of(error)
     return None
 
 
