@@ -22,13 +22,14 @@ LAYERS = (
     ("model",),
     ("methods", "functions"),
     ("jobs",),
+    ("binding",),
     ("engine",),
     ("submission",),
     ("run",),
     ("cache",),
     ("executors",),
     ("codecs",),
-    ("infra", "identity", "confdict", "confkeys", "confplain", "confyaml", "uid", "workdir"),
+    ("config", "infra", "identity", "confdict", "confkeys", "confplain", "confyaml", "uid", "workdir"),
     ("errors",),
 )
 
