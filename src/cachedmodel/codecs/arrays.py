@@ -22,6 +22,7 @@ DtypeState = str | tuple[tp.Any, ...]
 _SIMPLE = re.compile(r"[<>|]?(?:[?bhilqBHILQefdFDgG]|[biufcSUVMm]\d+)(?:\[\w+\])?(?:/\d+)?")
 # dtype.str is slow, and most arrays have one of these. Two characters may share one string (long, long long).
 _NATIVE = {char: np.dtype(char).str for char in "?bhilqBHILQefdFD" if np.dtype(np.dtype(char).str).char == char}
+_native_dtypes: dict[object, np.dtype[tp.Any]] = {name: np.dtype(name) for name in _NATIVE.values()}
 
 
 def find(cls: type) -> Kind | None:
@@ -61,25 +62,38 @@ def _reduce_elements(array: Array) -> State:
 
 def _restore_array(state: State, views: bool) -> Array:
     description, shape, axes, content = state
-    count = math.prod(shape)
-    strided = _axes(shape, axes)
+    dense, inverse = _axes(shape, axes) if axes else (shape, None)
+    make: tp.Callable[..., Array] = _elements if isinstance(content, list) else _numbers
+    array = make(description, dense, content)
+    if inverse is not None:
+        array = array.transpose(inverse)
     if isinstance(content, list):
-        dtype = _element_dtype(description)
-        if len(content) != count:
-            raise ValueError("an array has another number of elements than its shape says")
-        flat: Array = np.empty(count, dtype)
-        for index, element in enumerate(content):
-            flat[index] = element
-        return flat.reshape(strided[0]).transpose(strided[1])
-    dtype = find_dtype(description)
-    if count * dtype.itemsize != len(content) or not isinstance(content, memoryview):
-        raise ValueError("an array has another size than its shape says")
-    array: Array = np.ndarray(strided[0], dtype, content).transpose(strided[1])
-    if views and array.flags.aligned:
         return array
-    owned = array.copy(order="K")
-    owned.flags.writeable = not views
-    return owned
+    if not views:
+        return array.copy(order="K")
+    if not array.flags.aligned:
+        array = array.copy(order="K")
+    array.flags.writeable = False
+    return array
+
+
+def _elements(description: object, shape: tuple[int, ...], elements: list[object]) -> Array:
+    """Array of elements, one by one: they may be sequences, which assigning them all at once would unpack."""
+    if len(elements) != math.prod(shape):
+        raise ValueError("an array has another number of elements than its shape says")
+    flat: Array = np.empty(len(elements), _element_dtype(description))
+    for index, element in enumerate(elements):
+        flat[index] = element
+    return flat.reshape(shape)
+
+
+def _numbers(description: object, shape: tuple[int, ...], content: memoryview) -> Array:
+    """Array over `content`, without a copy."""
+    dtype = _native_dtypes.get(description) or find_dtype(description)
+    # A list of sizes, or a negative one, is refused by numpy or changes the product.
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise ValueError("an array has another size than its shape says")
+    return np.ndarray(shape, dtype, content)
 
 
 def _reduce_scalar(scalar: np.generic) -> State:
@@ -136,9 +150,6 @@ def raw(dense: Array) -> memoryview:
 
 def _axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shape in memory, and the permutation that leads from it back to `shape`."""
-    if not isinstance(shape, tuple) or any(type(size) is not int or size < 0 for size in shape):
-        raise ValueError("a shape is malformed")
-    axes = axes or tuple(range(len(shape)))
     if sorted(axes) != list(range(len(shape))):
         raise ValueError("the axes of an array are malformed")
     return tuple(shape[axis] for axis in axes), tuple(axes.index(axis) for axis in range(len(axes)))
@@ -192,7 +203,7 @@ def find_dtype(description: object) -> np.dtype[tp.Any]:
         return np.dtype((find_dtype(base), shape))
     if isinstance(description, tuple) and description[0] == "fields":
         _, columns, itemsize, aligned = description
-        spec = {
+        spec: dict[str, tp.Any] = {
             "names": [column[0] for column in columns],
             "formats": [find_dtype(column[1]) for column in columns],
             "offsets": [column[2] for column in columns],
@@ -200,7 +211,8 @@ def find_dtype(description: object) -> np.dtype[tp.Any]:
         }
         if any(len(column) > 3 for column in columns):
             spec["titles"] = [column[3] if len(column) > 3 else None for column in columns]
-        return np.dtype(tp.cast(tp.Any, spec), align=aligned)
+        found: np.dtype[tp.Any] = np.dtype(tp.cast(tp.Any, spec), align=aligned)
+        return found
     raise ValueError(f"unknown dtype {description!r}")
 
 

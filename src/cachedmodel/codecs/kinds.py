@@ -59,8 +59,6 @@ _FILES = {
 }
 _PREFIX_OF_LIBRARY = {"numpy": "np", "torch": "torch", "pandas": "pd", "pyarrow": "pa"}
 
-_CONTAINERS = frozenset((tuple, frozenset))
-
 _by_type: weakref.WeakKeyDictionary[type, Kind | None] = weakref.WeakKeyDictionary()
 _by_name: dict[str, Kind] = {}
 
@@ -89,7 +87,9 @@ def kind_named(name: str) -> Kind:
 
 def is_atom(cls: type) -> bool:
     """True if keys may refer to an instance of `cls` that was met before."""
-    kind = None if cls in _CONTAINERS else kind_of(cls)
+    if cls is str or cls is bytes:
+        return True
+    kind = None if cls is tuple or cls is frozenset else kind_of(cls)
     return kind is not None and kind.atom
 
 

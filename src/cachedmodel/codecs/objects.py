@@ -4,7 +4,7 @@ A payload is a skeleton of nodes, each a tag (one byte) and what belongs to it::
 
     N T F           None, True, False             i blob        int, two's complement, little-endian
     d 8 bytes       float                         c 16 bytes    complex
-    s blob          str, UTF-8 with surrogates    y blob        bytes
+    s S blob        str, UTF-8 with surrogates    y Y blob      bytes
     a blob          bytearray                     [ ( { <       list, tuple, set, frozenset: a column
     M column column dict: keys, values            m size column dict with the keys of an earlier one
     K text size ... kind, state (see kinds.py)    C text blob   a part by the codec of this name
@@ -15,7 +15,7 @@ A *column* is a layout and values: ``*`` size nodes, ``d b h i q`` blob (packed 
 (booleans), ``s`` (lengths as a column of integers, then a blob of all the text). A *size* has 7 bits a byte, lowest
 first. A *blob* is a size, doubled, and bytes; if the size is odd, the bytes lie beside the skeleton, at the next free
 offset that is a multiple of 64. If there are such, the payload starts with ``B`` and the size of the skeleton. Objects
-are numbered in the order in which they end: containers, bytearrays, kinds and parts.
+are numbered in the order in which they end: containers, long strings and bytes (``S Y``), bytearrays, kinds and parts.
 
 What is shared stays shared: an object that is met twice is written once, and is one object again. What contains itself
 is declined, and so is what is nested too deep.
@@ -54,8 +54,15 @@ def dump_tree(value: object, codec: str = TREE) -> Payload:
 
 def load_tree(payload: memoryview, allow_pickle: bool, load_named: LoadNamed, views: bool = False) -> object:
     """The value of a tree; any exception means that it cannot be read."""
-    if payload[0] == 100 and len(payload) == 9:
-        return _unpack_float(payload)[0]
+    size = len(payload)
+    if size < 66:  # short cuts for what `SCALARS` makes
+        tag = payload[0]
+        if tag == 100 and size == 9:  # d
+            return _unpack_float(payload)[0]
+        if tag == 115 and payload[1] == 2 * (size - 2):  # s
+            return str(payload[2:], "utf-8", "surrogatepass")
+        if tag == 105 and payload[1] == 2 * (size - 2):  # i
+            return int.from_bytes(payload[2:], "little", signed=True)
     return Reader(payload, views, allow_pickle, load_named).whole()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import types
 import typing as tp
 
 from cachedmodel.errors import CacheError
@@ -22,6 +23,8 @@ _MAX_BUFFERS = 1 << 20
 
 def dump_pickle(value: object) -> Payload:
     """The value as a pickle; raises `Declined` if it cannot be pickled."""
+    if isinstance(value, types.ModuleType):
+        raise Declined("is a module")
     buffers: list[memoryview] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:

@@ -96,33 +96,31 @@ class Reader:
 
     def size(self) -> int:
         """The next non-negative integer."""
-        data, position = self.data, self.position
         number = shift = 0
         while True:
-            byte = data[position]
-            position += 1
-            number |= (byte & 127) << shift
+            byte = self.data[self.position]
+            self.position += 1
             if byte < 128:
-                self.position = position
-                return number
+                return number | byte << shift
+            number |= (byte & 127) << shift
             shift += 7
             if shift > 63:
                 raise ValueError("a size is out of range")
 
-    def blob(self) -> memoryview:
-        """The next bytes, as a view."""
+    def blob(self) -> memoryview | bytes:
+        """The next bytes: a view of the payload if they lie beside the skeleton."""
         size = self.size()
         if size & 1:
             start = self.end + -self.end % ALIGNMENT
             self.end = end = start + (size >> 1)
-            source = self.payload
-        else:
-            start = self.position
-            self.position = end = start + (size >> 1)
-            source = memoryview(self.data)
-        if end > len(source):
+            if end > len(self.payload):
+                raise ValueError("the payload is too short")
+            return self.payload[start:end]
+        start = self.position
+        self.position = end = start + (size >> 1)
+        if end > len(self.data):
             raise ValueError("the payload is too short")
-        return source[start:end]
+        return self.data[start:end]
 
     def text(self) -> str:
         """The next string without its tag."""
@@ -268,7 +266,7 @@ def _again(reader: Reader) -> object:
 
 def _codec(reader: Reader) -> object:
     name = reader.text()
-    return reader.keep(reader.load_named(name, reader.blob(), reader.allow_pickle))
+    return reader.keep(reader.load_named(name, memoryview(reader.blob()), reader.allow_pickle))
 
 
 def _unknown(reader: Reader) -> tp.NoReturn:
@@ -287,6 +285,8 @@ for _tag, _decode in {
     "s": Reader.text,
     "y": lambda reader: bytes(reader.blob()),
     "a": lambda reader: reader.keep(bytearray(reader.blob())),
+    "S": lambda reader: reader.keep(reader.text()),
+    "Y": lambda reader: reader.keep(bytes(reader.blob())),
     "[": lambda reader: reader.keep(reader.column()),
     "(": lambda reader: reader.keep(tuple(reader.column())),
     "{": _set,
@@ -294,7 +294,7 @@ for _tag, _decode in {
     "M": _dict,
     "m": _dict_again,
     "K": _kind,
-    "V": Reader.blob,
+    "V": lambda reader: memoryview(reader.blob()),
     "^": _class,
     "~": lambda reader: reader.classes[reader.size()],
     "@": _again,

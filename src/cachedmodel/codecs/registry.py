@@ -12,7 +12,7 @@ from cachedmodel.errors import CacheError
 from .base import Codec, Declined, Payload, PickleRefusedError
 from .objects import MEMMAP, SCALARS, TREE, dump_tree, load_tree
 from .pickles import PICKLE, dump_pickle, load_pickle
-from .writer import ENCODERS, encoder_with
+from .writer import ENCODERS, encoder_with, name_of
 
 _ALIASES = {"tree": TREE, "memmap": MEMMAP, "pickle": PICKLE}
 _BUILT_IN: dict[str, Callable[[object], Payload]] = {
@@ -135,6 +135,11 @@ def registered_for(cls: type) -> bool:
     return cls in _codec_of
 
 
+def built_in(name: str) -> bool:
+    """True if the codec of this name is ours."""
+    return name in _BUILT_IN
+
+
 def known(codec: str) -> str:
     """The name on disk of a codec; raises `CacheError` if there is none."""
     name = _ALIASES.get(codec, codec)
@@ -161,7 +166,7 @@ def _dump_first(value: object, allow_pickle: bool) -> Payload:
     except Declined as declined:
         if not allow_pickle:
             raise PickleRefusedError(
-                f"a value of type {_type_name(value)} can only be stored by pickle, and allow_pickle=False: "
+                f"a value of type {name_of(type(value))} can only be stored by pickle, and allow_pickle=False: "
                 f"{declined.where()} {declined.reason}; return something simpler, register a codec for it "
                 "(cachedmodel.register_codec) or set allow_pickle=True"
             ) from None
@@ -169,7 +174,7 @@ def _dump_first(value: object, allow_pickle: bool) -> Payload:
         return dump_pickle(value)
     except Declined as declined:
         raise CacheError(
-            f"a value of type {_type_name(value)} cannot be stored: it {declined.reason}; return something else, "
+            f"a value of type {name_of(type(value))} cannot be stored: it {declined.reason}; return something else, "
             "or register a codec for it (cachedmodel.register_codec)"
         ) from declined.__cause__
 
@@ -185,8 +190,8 @@ def _dump_named(value: object, name: str) -> Payload:
         return payload
     except Declined as declined:
         raise CacheError(
-            f"codec {name!r} cannot store a value of type {_type_name(value)}: {declined.where()} {declined.reason}; "
-            "use codec=None, which finds a codec that can"
+            f"codec {name!r} cannot store a value of type {name_of(type(value))}: "
+            f"{declined.where()} {declined.reason}; use codec=None, which finds a codec that can"
         ) from declined.__cause__
 
 
@@ -211,8 +216,3 @@ def _load_part(codec: str, payload: memoryview, allow_pickle: bool) -> object:
     if codec in _BUILT_IN:
         raise ValueError(f"a part of a value cannot have the codec {codec!r}")
     return _load_named(codec, payload, allow_pickle)
-
-
-def _type_name(value: object) -> str:
-    cls = type(value)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"

@@ -125,7 +125,11 @@ class Writer:
     def keys(self, values: Collection[object]) -> None:
         """Appends a column of values that will be hashed."""
         self.hashed += 1
-        self.column(values)
+        try:
+            self.column(values)
+        except Declined as declined:
+            declined.path[-1] = f"<element {declined.path[-1][1:-1]}>"
+            raise
         self.hashed -= 1
 
     def kind(self, value: object) -> None:
@@ -134,8 +138,13 @@ class Writer:
             return
         kind = kind_of(type(value))
         if kind is None:
-            raise Declined(f"is a {_name_of(type(value))}")
-        state = kind.reduce(value)
+            raise Declined(f"is a {name_of(type(value))}")
+        try:
+            state = kind.reduce(value)
+        except Declined:
+            raise
+        except Exception as error:  # of a library whose newer version we do not know
+            raise Declined(f"cannot be reduced ({type(error).__name__}: {error})") from error
         self.out += b"K"
         self.text(kind.name)
         self.size(len(state))
@@ -173,8 +182,8 @@ class Writer:
             return Payload(codec, (self.out,), self.pickled)
         skeleton, self.out = self.out, bytearray(b"B")
         self.size(len(skeleton))
-        parts: list[Buffer] = [self.out + skeleton]
-        end = len(parts[0])
+        parts: list[Buffer] = [self.out, skeleton]
+        end = len(self.out) + len(skeleton)
         for buffer in self.buffers:
             padding = -end % ALIGNMENT
             parts.append(_ZEROS[:padding])
@@ -210,13 +219,23 @@ def _complex(writer: Writer, value: complex) -> None:
 
 
 def _str(writer: Writer, value: str) -> None:
-    writer.out += b"s"
-    writer.text(value)
+    if len(value) <= INLINE:
+        writer.out += b"s"
+        writer.text(value)
+    elif writer.enter(value):
+        writer.out += b"S"
+        writer.text(value)
+        writer.leave(value)
 
 
 def _bytes(writer: Writer, value: bytes) -> None:
-    writer.out += b"y"
-    writer.blob(value)
+    if len(value) <= INLINE:
+        writer.out += b"y"
+        writer.blob(value)
+    elif writer.enter(value):
+        writer.out += b"Y"
+        writer.blob(value)
+        writer.leave(value)
 
 
 def _bytearray(writer: Writer, value: bytearray) -> None:
@@ -315,7 +334,8 @@ def _packed(writer: Writer, numbers: array[tp.Any]) -> None:
     writer.blob(numbers.tobytes())
 
 
-def _name_of(cls: type) -> str:
+def name_of(cls: type) -> str:
+    """The class as messages name it."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
