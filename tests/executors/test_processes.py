@@ -1,0 +1,143 @@
+"""Worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cachedmodel.errors import JobLostError
+from cachedmodel.executors import get_executor, usable_cores
+from cachedmodel.executors.processid import process_id
+from tests.conformance import ProcessExecutorTests
+from tests.executors import calls
+from tests.executors.calls import PATIENCE_S
+
+
+class TestProcesses(ProcessExecutorTests):
+    """Workers are other interpreters, and can be killed."""
+
+    cluster = "processpool"
+
+
+def test_workers_are_kept(tmp_path: Path) -> None:
+    """Later calls run in the same interpreters: no more of them than there are cores."""
+    log = tmp_path / "log"
+
+    def note() -> None:
+        calls.append(log, f"{os.getpid()}\n")
+
+    for _ in range(3):
+        handles = get_executor("processpool").submit([note] * 4)
+        assert all(handle.wait(PATIENCE_S) for handle in handles)
+
+    pids = set(log.read_text().split())
+    assert 1 <= len(pids) <= usable_cores()
+    assert str(os.getpid()) not in pids
+
+
+def test_a_call_sees_the_surroundings_of_its_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environment and working directory are those of the time of the call, in workers that are kept too."""
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.setenv("COLOUR", f"colour {number}")
+        monkeypatch.chdir(folder)
+        note = partial(calls.note_surroundings, folder / "note", "COLOUR")
+        assert get_executor("processpool").submit([note])[0].wait(PATIENCE_S)
+
+        assert (folder / "note").read_text().split("\n")[:2] == [f"colour {number}", str(folder)]
+
+
+def test_libraries_use_one_thread_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool uses all the cores: BLAS and OpenMP in each worker would use them again."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        note = partial(calls.note_surroundings, tmp_path / name, name)
+        assert get_executor("processpool").submit([note])[0].wait(PATIENCE_S)
+
+    assert (tmp_path / "OMP_NUM_THREADS").read_text().startswith("1\n")
+    assert (tmp_path / "MKL_NUM_THREADS").read_text().startswith("7\n")
+
+
+def test_pools_in_pools_share_the_cores(tmp_path: Path) -> None:
+    """A call that is alone may use all the cores in pools of its own, one of many only its share."""
+    notes = [tmp_path / name for name in ("first", "alone")]
+    shares = [partial(calls.note_surroundings, note, "") for note in notes]
+    assert all(handle.wait(PATIENCE_S) for handle in get_executor("processpool").submit(shares, max_jobs=1))
+
+    assert [note.read_text().split("\n")[2] for note in notes] == [
+        str(max(1, usable_cores() // 2)),
+        str(usable_cores()),
+    ]
+
+
+def test_an_interrupted_worker_is_a_lost_job() -> None:
+    """SIGINT sent to a worker is nobody's failure."""
+    handle = get_executor("processpool").submit([partial(calls.die, signal.SIGINT)])[0]
+    handle.wait(PATIENCE_S)
+
+    error = handle.error()
+    assert isinstance(error, JobLostError)
+    assert "killed by SIGINT" in str(error)
+
+
+def test_a_worker_killed_while_idle_costs_nothing(tmp_path: Path) -> None:
+    """The next call gets another worker."""
+    note = tmp_path / "pid"
+
+    def write_pid() -> None:
+        note.write_text(str(os.getpid()))
+
+    for _ in range(2):
+        handle = get_executor("processpool").submit([write_pid])[0]
+        assert handle.wait(PATIENCE_S)
+        assert handle.error() is None
+        os.kill(int(note.read_text()), signal.SIGKILL)
+
+
+def test_the_end_of_the_program_ends_the_workers(tmp_path: Path) -> None:
+    """What still runs at the end is killed at once; there are no leftovers and no warnings but ours."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, time\n"
+        "from cachedmodel.executors import get_executor\n"
+        "def call(number):\n"
+        "    pathlib.Path(f'new{number}').write_text(str(os.getpid()))\n"
+        "    os.rename(f'new{number}', f'pid{number}')\n"
+        "    time.sleep(1000)\n"
+        "calls = [lambda number=number: call(number) for number in range(3)]\n"
+        "get_executor('processpool').submit(calls, max_jobs=1)\n"
+        "while not os.path.exists('pid0'):\n"
+        "    time.sleep(0.01)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert run.stderr == "2 calls had not started in the processpool when the program ended, and were dropped.\n"
+    assert process_id(int((tmp_path / "pid0").read_text())).endswith(":")
+
+
+def test_workers_end_when_the_program_was_killed(tmp_path: Path) -> None:
+    """Idle workers see that their pool is gone."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib\n"
+        "from cachedmodel.executors import get_executor\n"
+        "call = lambda: pathlib.Path('pid').write_text(str(os.getpid()))\n"
+        "get_executor('processpool').submit([call])[0].wait()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=False)
+
+    worker = int((tmp_path / "pid").read_text())
+    calls.until(lambda: process_id(worker).endswith(":"))
