@@ -14,7 +14,7 @@ import typing as tp
 import numpy as np
 
 from .base import Declined
-from .kinds import Kind, State
+from .kinds import Kind, State, expect
 
 Array = np.ndarray[tp.Any, np.dtype[tp.Any]]
 DtypeState = str | tuple[tp.Any, ...]
@@ -79,7 +79,7 @@ def _restore_array(state: State, views: bool) -> Array:
 
 def _elements(description: object, shape: tuple[int, ...], elements: list[object]) -> Array:
     """Array of elements, one by one: they may be sequences, which assigning them all at once would unpack."""
-    if len(elements) != math.prod(shape):
+    if len(elements) != count_of(shape):
         raise ValueError("an array has another number of elements than its shape says")
     flat: Array = np.empty(len(elements), _element_dtype(description))
     for index, element in enumerate(elements):
@@ -90,10 +90,16 @@ def _elements(description: object, shape: tuple[int, ...], elements: list[object
 def _numbers(description: object, shape: tuple[int, ...], content: memoryview) -> Array:
     """Array over `content`, without a copy."""
     dtype = _native_dtypes.get(description) or find_dtype(description)
-    # A list of sizes, or a negative one, is refused by numpy or changes the product.
-    if math.prod(shape) * dtype.itemsize != len(content):
+    if count_of(shape) * dtype.itemsize != len(content):
         raise ValueError("an array has another size than its shape says")
     return np.ndarray(shape, dtype, content)
+
+
+def count_of(shape: tuple[int, ...]) -> int:
+    """Number of elements of a shape that was read."""
+    if len(expect(shape, tuple)) > 64 or any(type(size) is not int or not 0 <= size < 1 << 63 for size in shape):
+        raise ValueError("a shape is malformed")
+    return math.prod(shape)
 
 
 def _reduce_scalar(scalar: np.generic) -> State:
@@ -118,7 +124,7 @@ def _reduce_text(scalar: np.str_ | np.bytes_) -> State:
 
 def _restore_text(state: State, views: bool) -> object:
     (text,) = state
-    return np.str_(text) if isinstance(text, str) else np.bytes_(text)
+    return np.str_(text) if isinstance(text, str) else np.bytes_(expect(text, bytes))
 
 
 def _reduce_dtype(dtype: np.dtype[tp.Any]) -> State:

@@ -6,7 +6,7 @@ import importlib
 import typing as tp
 
 from .base import Declined
-from .kinds import Kind, State
+from .kinds import Kind, State, expect
 
 # Any: checked the same whether pyarrow is installed or not.
 pa: tp.Any = importlib.import_module("pyarrow")
@@ -78,8 +78,9 @@ def _stream(schema: tp.Any, batches: list[tp.Any]) -> memoryview:
     return memoryview(content)
 
 
-def _reader(content: memoryview, views: bool) -> tp.Any:
-    return pa.ipc.open_stream(pa.py_buffer(content if views else bytes(content)))
+def _reader(content: object, views: bool) -> tp.Any:
+    stream = expect(content, memoryview)
+    return pa.ipc.open_stream(pa.py_buffer(stream if views else stream.tobytes()))
 
 
 _TABLE = Kind("pa.table", _reduce_table, _restore_table, atom=False)

@@ -85,6 +85,16 @@ def kind_named(name: str) -> Kind:
     return kind
 
 
+_T = tp.TypeVar("_T")
+
+
+def expect(value: object, cls: type[_T]) -> _T:
+    """`value`, which has to be a `cls`: much that is iterable is small on disk, and endless in memory (a range)."""
+    if not isinstance(value, cls):
+        raise ValueError(f"a {cls.__name__} was expected, not a {type(value).__name__}")
+    return value
+
+
 def is_atom(cls: type) -> bool:
     """True if keys may refer to an instance of `cls` that was met before."""
     if cls is str or cls is bytes:

@@ -8,7 +8,6 @@ out of it.
 from __future__ import annotations
 
 import io
-import pickle
 import struct
 import types
 import typing as tp
@@ -16,6 +15,9 @@ import typing as tp
 from cachedmodel.errors import CacheError
 
 from .base import ALIGNMENT, Buffer, Declined, Payload
+
+if tp.TYPE_CHECKING:
+    import pickle
 
 PICKLE = "pickle1"
 _MAX_BUFFERS = 1 << 20
@@ -69,6 +71,8 @@ def load_pickle(payload: memoryview) -> object:
         buffers.append(bytearray(payload[offset:end]))
     if end != len(payload):
         raise ValueError("the payload has another size than it says")
+    import pickle
+
     try:
         return pickle.loads(payload[start : start + size], buffers=buffers)
     except Exception as error:
@@ -79,6 +83,8 @@ def load_pickle(payload: memoryview) -> object:
 
 
 def _pickler(stream: io.BytesIO, keep: tp.Callable[[pickle.PickleBuffer], bool]) -> pickle.Pickler:
+    import pickle
+
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it is not annotated

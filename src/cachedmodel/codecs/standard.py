@@ -17,7 +17,7 @@ import zoneinfo
 from collections.abc import Callable
 
 from .base import Declined
-from .kinds import Kind, State
+from .kinds import Kind, State, expect
 
 _FACTORIES: dict[str, type] = {
     cls.__name__: cls for cls in (bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset, dict)
@@ -33,6 +33,7 @@ _PATHS = {
         pathlib.WindowsPath,
     )
 }
+_MAX_FRACTION_BITS = 1 << 16  # reducing a fraction takes time in proportion to the square
 # Of the same size everywhere, unlike "l" and "u".
 _TYPECODES = "bBhHiIqQfd"
 
@@ -72,6 +73,19 @@ def _reduce_zone(value: zoneinfo.ZoneInfo) -> State:
     return (value.key,)
 
 
+def _reduce_fraction(value: fractions.Fraction) -> State:
+    if max(abs(value.numerator), value.denominator).bit_length() > _MAX_FRACTION_BITS:
+        raise Declined("is a fraction of very large numbers")
+    return value.numerator, value.denominator
+
+
+def _restore_fraction(state: State, views: bool) -> object:
+    numerator, denominator = (expect(number, int) for number in state)
+    if max(numerator.bit_length(), denominator.bit_length()) > _MAX_FRACTION_BITS:
+        raise ValueError("a fraction is out of range")
+    return fractions.Fraction(numerator, denominator)
+
+
 def _reduce_uuid(value: uuid.UUID) -> State:
     return value.bytes, value.is_safe.value
 
@@ -87,7 +101,7 @@ def _reduce_path(value: pathlib.PurePath) -> State:
 
 def _restore_path(state: State, views: bool) -> object:
     name, text = state
-    return _PATHS[name](text)
+    return _PATHS[name](expect(text, str))
 
 
 def _plain(value: object) -> None:
@@ -109,7 +123,7 @@ def _reduce_counter(value: collections.Counter[tp.Any]) -> State:
 def _restore_counter(state: State, views: bool) -> object:
     (content,) = state
     counter: collections.Counter[tp.Any] = collections.Counter()
-    dict.update(counter, content)
+    dict.update(counter, expect(content, dict))
     return counter
 
 
@@ -123,7 +137,7 @@ def _reduce_default(value: collections.defaultdict[tp.Any, tp.Any]) -> State:
 
 def _restore_default(state: State, views: bool) -> object:
     name, content = state
-    return collections.defaultdict(None if name is None else _FACTORIES[name], content)
+    return collections.defaultdict(None if name is None else _FACTORIES[name], expect(content, dict))
 
 
 def _reduce_array(value: array.array[tp.Any]) -> State:
@@ -140,7 +154,7 @@ def _restore_array(state: State, views: bool) -> object:
     if typecode not in tuple(_TYPECODES):
         raise ValueError(f"unknown typecode {typecode!r}")
     value: array.array[tp.Any] = array.array(typecode)
-    value.frombytes(content)
+    value.frombytes(expect(content, memoryview))
     if sys.byteorder == "big":
         value.byteswap()
     return value
@@ -148,7 +162,17 @@ def _restore_array(state: State, views: bool) -> object:
 
 def _restore_namespace(state: State, views: bool) -> object:
     (content,) = state
-    return types.SimpleNamespace(**content)
+    return types.SimpleNamespace(**expect(content, dict))
+
+
+def _restore_ordered(state: State, views: bool) -> object:
+    (content,) = state
+    return collections.OrderedDict(expect(content, dict))
+
+
+def _restore_deque(state: State, views: bool) -> object:
+    content, maxlen = state
+    return collections.deque(expect(content, tuple), maxlen)
 
 
 def _by(make: Callable[..., object]) -> Callable[[State, bool], object]:
@@ -166,20 +190,16 @@ _KIND_OF: dict[type, Kind] = {
     datetime.timezone: Kind("std.timezone", _reduce_timezone, _by(datetime.timezone)),
     zoneinfo.ZoneInfo: Kind("std.zone", _reduce_zone, _by(zoneinfo.ZoneInfo)),
     decimal.Decimal: Kind("std.decimal", lambda value: (str(value),), _by(decimal.Decimal)),
-    fractions.Fraction: Kind(
-        "std.fraction", lambda value: (value.numerator, value.denominator), _by(fractions.Fraction)
-    ),
+    fractions.Fraction: Kind("std.fraction", _reduce_fraction, _restore_fraction),
     uuid.UUID: Kind("std.uuid", _reduce_uuid, _restore_uuid),
     re.Pattern: Kind("std.pattern", lambda value: (value.pattern, value.flags), _by(re.compile)),
     range: Kind("std.range", lambda value: (value.start, value.stop, value.step), _by(range)),
     slice: Kind("std.slice", lambda value: (value.start, value.stop, value.step), _by(slice), atom=False),
     type(...): Kind("std.ellipsis", lambda value: (), lambda state, views: ...),
-    collections.OrderedDict: Kind("std.ordered", _reduce_ordered, _by(collections.OrderedDict), atom=False),
+    collections.OrderedDict: Kind("std.ordered", _reduce_ordered, _restore_ordered, atom=False),
     collections.Counter: Kind("std.counter", _reduce_counter, _restore_counter, atom=False),
     collections.defaultdict: Kind("std.defaultdict", _reduce_default, _restore_default, atom=False),
-    collections.deque: Kind(
-        "std.deque", lambda value: (tuple(value), value.maxlen), _by(collections.deque), atom=False
-    ),
+    collections.deque: Kind("std.deque", lambda value: (tuple(value), value.maxlen), _restore_deque, atom=False),
     array.array: Kind("std.array", _reduce_array, _restore_array, atom=False),
     types.SimpleNamespace: Kind("std.namespace", lambda value: (vars(value),), _restore_namespace, atom=False),
 }

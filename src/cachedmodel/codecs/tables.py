@@ -12,7 +12,7 @@ import typing as tp
 import numpy as np
 
 from .base import Declined
-from .kinds import Kind, State
+from .kinds import Kind, State, expect
 
 # Any: pandas is not annotated for all that is used here.
 pd: tp.Any = importlib.import_module("pandas")
@@ -39,6 +39,8 @@ def _reduce_frame(frame: tp.Any) -> State:
 
 def _restore_frame(state: State, views: bool) -> object:
     content, index, columns, attrs, allows_duplicates = state
+    expect(index, pd.Index)
+    expect(columns, pd.Index)
     if isinstance(content, list):
         # One by one: series keep their dtype, where a frame would look for a better one.
         arrays = [find_array(column) for column in content]
@@ -46,7 +48,7 @@ def _restore_frame(state: State, views: bool) -> object:
         frame = pd.DataFrame(series, index=index, columns=range(len(series)), copy=False)
         frame.columns = columns
     else:
-        frame = pd.DataFrame(content, index, columns, content.dtype, copy=False)
+        frame = pd.DataFrame(expect(content, np.ndarray), index, columns, content.dtype, copy=False)
     frame.attrs.update(attrs)
     return frame if allows_duplicates else frame.set_flags(allows_duplicate_labels=False)
 
@@ -58,6 +60,7 @@ def _reduce_series(series: tp.Any) -> State:
 
 def _restore_series(state: State, views: bool) -> object:
     content, index, name, attrs, allows_duplicates = state
+    expect(index, pd.Index)
     array = find_array(content)
     series = pd.Series(array, index, array.dtype, name, copy=False)
     series.attrs.update(attrs)
@@ -84,7 +87,7 @@ def _restore_index(state: State, views: bool) -> object:
         return pd.RangeIndex(start, stop, step, name=name)
     if sort == "MultiIndex":
         levels, codes, names = content
-        return pd.MultiIndex(levels, codes, names=names)
+        return pd.MultiIndex(levels, [expect(code, np.ndarray) for code in codes], names=names)
     described, name, freq = content
     array = find_array(described)
     index = pd.Index(array, dtype=array.dtype, name=name, copy=False)
@@ -124,35 +127,42 @@ def find_array(described: tuple[tp.Any, ...]) -> tp.Any:
     return _MAKERS[sort](*content)
 
 
-def _numpy_array(values: tp.Any) -> tp.Any:
-    if not isinstance(values, np.ndarray):
-        raise ValueError("a column is no array")
-    return values
+def _categories(codes: tp.Any, categories: tp.Any, ordered: bool) -> tp.Any:
+    return pd.Categorical.from_codes(expect(codes, np.ndarray), expect(categories, pd.Index), ordered=ordered)
 
 
 def _dates(utc: tp.Any, zone: tp.Any) -> tp.Any:
-    return pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone).array
+    return pd.DatetimeIndex(expect(utc, np.ndarray)).tz_localize("UTC").tz_convert(zone).array
 
 
 def _strings(storage: str, is_na: bool, missing: tp.Any, texts: list[tp.Any]) -> tp.Any:
     if missing is not None:
-        texts = [None if is_missing else text for text, is_missing in zip(texts, missing.tolist(), strict=True)]
-    return pd.array(texts, pd.StringDtype(storage, na_value=pd.NA if is_na else np.nan))
+        flags = expect(missing, np.ndarray).tolist()
+        texts = [None if is_missing else text for text, is_missing in zip(texts, flags, strict=True)]
+    return pd.array(expect(texts, list), pd.StringDtype(storage, na_value=pd.NA if is_na else np.nan))
 
 
 def _masked(numbers: tp.Any, missing: tp.Any) -> tp.Any:
-    sort = {"b": "Boolean", "f": "Floating"}.get(numbers.dtype.kind, "Integer")
-    return getattr(pd.arrays, f"{sort}Array")(numbers, missing)
+    sort = {"b": "Boolean", "f": "Floating"}.get(expect(numbers, np.ndarray).dtype.kind, "Integer")
+    return getattr(pd.arrays, f"{sort}Array")(numbers, expect(missing, np.ndarray))
+
+
+def _intervals(left: tp.Any, right: tp.Any, closed: str) -> tp.Any:
+    return pd.arrays.IntervalArray.from_arrays(expect(left, pd.Index), expect(right, pd.Index), closed)
+
+
+def _arrow(chunked: tp.Any) -> tp.Any:
+    return pd.arrays.ArrowExtensionArray(chunked)
 
 
 _MAKERS: dict[str, tp.Callable[..., tp.Any]] = {
-    "numpy": _numpy_array,
-    "categories": lambda codes, categories, ordered: pd.Categorical.from_codes(codes, categories, ordered=ordered),
+    "numpy": lambda values: expect(values, np.ndarray),
+    "categories": _categories,
     "dates": _dates,
     "strings": _strings,
     "masked": _masked,
-    "intervals": pd.arrays.IntervalArray.from_arrays,
-    "arrow": lambda chunked: pd.arrays.ArrowExtensionArray(chunked),
+    "intervals": _intervals,
+    "arrow": _arrow,
 }
 
 
@@ -170,8 +180,12 @@ def _reduce_timestamp(timestamp: tp.Any) -> State:
 
 def _restore_timestamp(state: State, views: bool) -> object:
     utc, zone = state
-    timestamp = pd.Timestamp(utc)
+    timestamp = pd.Timestamp(expect(utc, np.datetime64))
     return timestamp if zone is None else timestamp.tz_localize("UTC").tz_convert(zone)
+
+
+def _restore_timedelta(state: State, views: bool) -> object:
+    return pd.Timedelta(expect(state[0], np.timedelta64))
 
 
 _FRAME = Kind("pd.frame", _reduce_frame, _restore_frame, atom=False)
@@ -182,9 +196,7 @@ _KIND_OF: dict[type, Kind] = {
     pd.DataFrame: _FRAME,
     pd.Series: _SERIES,
     pd.Timestamp: Kind("pd.timestamp", _reduce_timestamp, _restore_timestamp),
-    pd.Timedelta: Kind(
-        "pd.timedelta", lambda value: (value.to_timedelta64(),), lambda state, views: pd.Timedelta(*state)
-    ),
+    pd.Timedelta: Kind("pd.timedelta", lambda value: (value.to_timedelta64(),), _restore_timedelta),
     type(pd.NaT): Kind("pd.nat", lambda value: (), lambda state, views: pd.NaT),
     type(pd.NA): Kind("pd.na", lambda value: (), lambda state, views: pd.NA),
 }

@@ -8,11 +8,11 @@ those that are results of recorded operations are declined.
 from __future__ import annotations
 
 import importlib
-import math
 import typing as tp
 
+from .arrays import count_of
 from .base import Declined
-from .kinds import Kind, State
+from .kinds import Kind, State, expect
 
 # Any: checked the same whether torch is installed or not.
 torch: tp.Any = importlib.import_module("torch")
@@ -53,7 +53,7 @@ def _why_not_dense(tensor: tp.Any) -> str | None:
 def _restore_tensor(state: State, views: bool) -> object:
     name, shape, axes, content, requires_grad, is_parameter = state
     dtype = _dtype(name)
-    if any(type(size) is not int or size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(content):
+    if count_of(shape) * dtype.itemsize != len(content):
         raise ValueError("a tensor has another size than its shape says")
     axes = axes or tuple(range(len(shape)))
     if sorted(axes) != list(range(len(shape))):
@@ -83,10 +83,18 @@ def _dtype(name: object) -> tp.Any:
     return dtype
 
 
+def _restore_size(state: State, views: bool) -> object:
+    return torch.Size(expect(state[0], tuple))
+
+
+def _restore_device(state: State, views: bool) -> object:
+    return torch.device(expect(state[0], str))
+
+
 _TENSOR = Kind("torch.tensor", _reduce_tensor, _restore_tensor)
 _DTYPE = Kind("torch.dtype", lambda value: (str(value).removeprefix("torch."),), lambda state, views: _dtype(*state))
-_DEVICE = Kind("torch.device", lambda value: (str(value),), lambda state, views: torch.device(*state))
-_SIZE = Kind("torch.size", lambda value: (tuple(value),), lambda state, views: torch.Size(*state), atom=False)
+_DEVICE = Kind("torch.device", lambda value: (str(value),), _restore_device)
+_SIZE = Kind("torch.size", lambda value: (tuple(value),), _restore_size, atom=False)
 KINDS = (_TENSOR, _DTYPE, _DEVICE, _SIZE)
 _KIND_OF: dict[type, Kind] = {
     torch.Tensor: _TENSOR,
