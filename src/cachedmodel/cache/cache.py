@@ -1,0 +1,309 @@
+"""A folder of entries that many processes share: the only door to it.
+
+A folder is one method with one configuration: of a task (one key, the empty string, in the file `entry`) or of a map
+(any keys, in shards). What is computed is claimed first; what is stored is read without claim or lock.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+
+from .claims import Claims
+from .entry import Entry
+from .failure import Failure
+from .lives import Keeper
+from .options import Found, Options, Replace, State
+from .periodic import Periodic
+from .sharded import BLOCK_S, Sharded
+
+#: First and longest time between two looks at what others do.
+_POLL_S, _SLOW_POLL_S = 0.005, 0.5
+#: Folders kept in mind, though nobody holds their cache.
+_MOST_KEPT = 512
+
+
+class Cache:
+    """One folder. Thread-safe; works after a fork, which leaves claims and half-written shards to the parent."""
+
+    def __init__(self, folder: str, root: str, *, single: bool, options: Options) -> None:
+        self.folder = folder
+        self.root = root
+        self.options = options
+        self._single = single
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._claims = Claims(folder, root, single=single)
+        store = Entry if single else Sharded
+        self._store: Entry | Sharded = store(folder, options, self._lock, self._committed)
+        #: What a commit in the background could not do; raised by the next call that writes.
+        self._late_error: OSError | None = None
+        _all.add(self)
+
+    @classmethod
+    def open(cls, folder: str, root: str, *, single: bool, options: Options) -> Cache:
+        """The cache of a folder, one object for the process; touches no file. The options given last count.
+
+        Parameters
+        ----------
+        folder, root
+            The folder, and the root of the whole cache, where the heartbeats of all processes lie.
+        single
+            True for a task, False for a map.
+        options
+            How to read and write.
+        """
+        with _registry_lock:
+            cache = _by_folder.get(folder)
+            if cache is None:
+                cache = _by_folder[folder] = cls(folder, root, single=single, options=options)
+            _kept[folder] = cache
+            _kept.move_to_end(folder)
+            if len(_kept) > _MOST_KEPT:
+                _kept.popitem(last=False)
+        if cache.options is not options:
+            cache.set_options(options)
+        return cache
+
+    def set_options(self, options: Options) -> None:
+        """Reads and writes like this from now on."""
+        with self._lock:
+            self.options = options
+            self._store.set_options(options)
+
+    # -- reading
+
+    def read(self, keys: Sequence[str]) -> Found:
+        """What is stored of the keys. An entry that cannot be read is missing, with a warning.
+
+        Raises
+        ------
+        CacheError
+            If an entry is pickled, and must not be loaded.
+        """
+        return self._store.read(keys)
+
+    def states(self, keys: Sequence[str]) -> dict[str, State]:
+        """What is stored of the keys, without decoding any value."""
+        with self._lock:
+            return self._store.states(keys)
+
+    def version(self, key: str) -> object:
+        """Something that is equal as long as the entry of a key is the same one; None if it is not stored."""
+        with self._lock:
+            return self._store.version(key)
+
+    def keys(self) -> Iterator[str]:
+        """The keys that are stored, failures included."""
+        return (key for key, _ in self.items())
+
+    def items(self) -> Iterator[tuple[str, State]]:
+        """The keys that are stored, and as what."""
+        with self._lock:
+            return self._store.keys()
+
+    def refresh(self) -> None:
+        """Looks for what others wrote, also about keys that are known."""
+        with self._lock:
+            self._store.refresh()
+
+    def provenance(self, key: str) -> dict[str, object] | None:
+        """When, where, by whom and with what an entry was computed, and its seconds; None if it is not stored."""
+        with self._lock:
+            return self._store.provenance(key)
+
+    # -- writing
+
+    def write(self, key: str, value: object, seconds: float | None = None) -> bool:
+        """Stores a value, in place of what was stored; True if all that was written is committed.
+
+        Raises
+        ------
+        CacheError
+            If the value cannot be stored.
+        OSError
+            With the path, if it cannot be written: then what was not committed yet is dropped.
+        """
+        if self._late_error is not None:
+            self._raise_late()
+        return self._store.write(key, value, seconds)
+
+    def write_failure(self, key: str, failure: Failure, seconds: float | None = None) -> bool:
+        """Stores a failure, in place of what was stored; as `write`."""
+        if self._late_error is not None:
+            self._raise_late()
+        return self._store.write_failure(key, failure, seconds)
+
+    def commit(self, sync: bool = False) -> None:
+        """Makes visible to others what was written; `sync`: and durable."""
+        if self._late_error is not None:
+            self._raise_late()
+        with self._lock:
+            self._store.commit(sync)
+
+    def delete(self, keys: Iterable[str] | None = None) -> None:
+        """Deletes the entries of the keys; None: all."""
+        with self._lock:
+            self._store.delete(keys)
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def flush_every(self, seconds: float) -> Iterator[None]:
+        """While it lasts, blocks are committed and synced in the background, each `seconds` (for jobs)."""
+        store = self._store
+        if isinstance(store, Entry):
+            yield
+            return
+        flusher = Periodic(self._flush, seconds, "cachedmodel-flush")
+        store.block_s = seconds
+        flusher.start()
+        try:
+            yield
+        finally:
+            flusher.stop()
+            store.block_s = BLOCK_S
+            self.commit(sync=True)
+
+    def _flush(self) -> bool:
+        try:
+            with self._lock:
+                self._store.commit(sync=True)
+        except OSError as error:
+            self._late_error = error
+        return True
+
+    def _raise_late(self) -> None:
+        error, self._late_error = self._late_error, None
+        if error is not None:
+            raise error
+
+    def _committed(self, keys: Iterable[str]) -> None:
+        self._claims.stored(keys)
+        self._changed.notify_all()
+
+    # -- claims
+
+    def claim(self, keys: Sequence[str], replace: Replace = "nothing") -> list[str]:
+        """Those of the keys, in order, that this process may compute now, and nobody else will meanwhile.
+
+        Not those that another living keeper or this process holds already, nor those that are stored, which is
+        looked up again after the claim was made.
+
+        Parameters
+        ----------
+        keys
+            What is to be computed.
+        replace
+            What may be stored all the same: "nothing", "failures", or "all".
+
+        Raises
+        ------
+        OSError
+            If no claim can be made in this folder.
+        """
+        with self._lock:
+            wanted = [key for key in dict.fromkeys(keys) if not self._claims.is_mine(key)]
+            wanted = self._unstored(wanted, replace, fresh=False)
+            taken = self._claims.take(wanted, self.options) if wanted else []
+            if not taken:
+                return []
+            self._store.refresh()
+            granted = self._unstored(taken, replace, fresh=False)
+            if len(granted) < len(taken):
+                mine = set(granted)
+                self._claims.end([key for key in taken if key not in mine], self.options)
+            return granted
+
+    def _unstored(self, keys: Sequence[str], replace: Replace, *, fresh: bool) -> list[str]:
+        if replace == "all":
+            return list(keys)
+        states = self._store.states(keys, fresh=fresh)
+        wanted = ("value",) if replace == "failures" else ("value", "failure")
+        return [key for key in keys if states.get(key) not in wanted]
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Ends the claims of this process on these keys; of those that are stored it only tidies up."""
+        with self._lock:
+            self._claims.end(keys, self.options)
+            self._changed.notify_all()
+
+    def hand_over(self, keys: Sequence[str], keeper: Keeper) -> None:
+        """Makes the claims of this process on these keys those of a job."""
+        with self._lock:
+            self._claims.end(keys, self.options, keeper)
+            self._changed.notify_all()
+
+    def holders(self, keys: Sequence[str], replace: Replace = "nothing") -> dict[str, Keeper]:
+        """The living keepers, this process among them, of those keys that are not stored."""
+        with self._lock:
+            self._claims.refresh()
+            held = self._claims.holders(keys, self.options)
+            unstored = self._unstored(list(held), replace, fresh=True) if held else []
+            return {key: held[key] for key in unstored}
+
+    def wait(self, keys: Sequence[str], timeout: float | None = None, replace: Replace = "nothing") -> None:
+        """Returns once one of the keys is stored or not claimed any more, at the latest after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        delay = _POLL_S
+        with self._changed:
+            while len(self.holders(keys, replace)) == len(set(keys)):
+                left = delay if deadline is None else min(delay, deadline - time.monotonic())
+                if left <= 0:
+                    return
+                # Woken at once by what another thread of this process does, else by the clock.
+                if not self._changed.wait(left):
+                    delay = min(1.5 * delay, _SLOW_POLL_S)
+
+    # -- ending
+
+    def close(self) -> None:
+        """Commits, seals the shard of this process, and tidies up its claims; the cache can be used again."""
+        with self._lock:
+            self._store.close()
+            self._claims.tidy(self.options)
+
+    def end(self) -> None:
+        """Closes, and ends the claims of this process, as at its exit."""
+        with self._lock:
+            try:
+                self._store.close()
+            finally:
+                self._claims.end_all(self.options)
+                self._changed.notify_all()
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._claims = Claims(self.folder, self.root, single=self._single)
+        self._late_error = None
+        self._store.lock = self._lock
+        self._store.forget()
+
+
+_registry_lock = threading.Lock()
+_by_folder: weakref.WeakValueDictionary[str, Cache] = weakref.WeakValueDictionary()
+_kept: OrderedDict[str, Cache] = OrderedDict()
+_all: weakref.WeakSet[Cache] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for cache in list(_all):
+        with contextlib.suppress(OSError):
+            cache.end()
+
+
+def _forget_all() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    for cache in list(_all):
+        cache._forget()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_forget_all)

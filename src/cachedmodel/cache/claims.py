@@ -1,0 +1,326 @@
+"""Claims: small files that say who computes what, so that it is computed once.
+
+A claim is a file `.claim-<number>`, made with link(2) under the number after the highest that is seen: whoever makes
+it has seen all before it, on any host, and one of two that try the same wins. It never changes: it names its keeper
+and the keys (as 128-bit hashes), and ends when it is removed or its keeper is dead. Taking over is making the next
+number; only who holds a higher number removes the claim of a dead.
+
+In the folder of a map numbers never go back (the highest file stays, replaced by one without keys), so what was
+read of a file stays true. In the folder of a task nothing stays, so files are read anew each time.
+
+Claims are a hint, not a fence: what is published is published atomically all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import typing as tp
+from collections.abc import Iterable, Sequence
+
+from xxhash import xxh3_64_digest, xxh3_128_digest
+
+from .files import discard, publish_first
+from .frames import encode
+from .lives import Keeper, lives_of, me
+from .options import Options
+
+PREFIX = ".claim-"
+#: Seconds for which a number that is taken, but that no listing shows yet, is waited for.
+_PATIENCE_S = 15.0
+_DIGEST = 16
+
+
+class _Claim(tp.NamedTuple):
+    keeper: Keeper
+    digests: list[bytes]
+
+
+def digest(key: str) -> bytes:
+    """What stands for a key in a claim."""
+    return xxh3_128_digest(encode(key))
+
+
+def _pack(keeper: Keeper, digests: Sequence[bytes]) -> bytes:
+    data = keeper.to_json().encode() + b"\n" + b"".join(digests)
+    return xxh3_64_digest(data) + data
+
+
+def _read(path: str) -> _Claim:
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        if xxh3_64_digest(data[8:]) != data[:8]:
+            raise ValueError("it is not complete")
+        line, _, rest = data[8:].partition(b"\n")
+        keeper = Keeper.from_json(line.decode())
+        return _Claim(keeper, [rest[at : at + _DIGEST] for at in range(0, len(rest), _DIGEST)])
+    except (ValueError, TypeError):
+        # Being written where links are not possible, or damaged: held by somebody, until a lease passed.
+        return _Claim(Keeper("process", life=os.path.basename(path)), [])
+
+
+class Claims:
+    """The claims of one folder. The caller holds the lock of the cache."""
+
+    def __init__(self, folder: str, root: str, *, single: bool) -> None:
+        self._folder = folder
+        self._root = root
+        self._single = single
+        #: Claims by number, as last seen.
+        self._files: dict[int, _Claim] = {}
+        #: Digest -> number of the newest claim on it.
+        self._newest: dict[bytes, int] = {}
+        #: True if a key may be in several claims, as it is while one is handed or taken over.
+        self._overlapping = False
+        #: Keys that this process holds -> number of the claim; and the keys left in each claim.
+        self._mine: dict[str, int] = {}
+        self._left: dict[int, set[str]] = {}
+        #: Claims of this process that have no keys left.
+        self._over: list[int] = []
+        self._job_states: dict[Keeper, bool] = {}
+
+    def is_mine(self, key: str) -> bool:
+        return key in self._mine
+
+    # -- looking
+
+    def refresh(self) -> None:
+        """Looks which claims there are."""
+        try:
+            names = os.listdir(self._folder)
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        tails = [name[len(PREFIX) :] for name in names if name.startswith(PREFIX)]
+        numbers = {int(tail) for tail in tails if tail.isdecimal()}
+        if self._single or (self._files and max(numbers, default=0) < max(self._files)):
+            self._files.clear()  # a task's folder, one made anew, or an old listing: numbers mean nothing
+            self._newest.clear()
+            self._overlapping = False
+        for number in self._files.keys() - numbers:
+            self._forget_claim(number)
+        for number in sorted(numbers - self._files.keys()):
+            with contextlib.suppress(OSError):
+                self._learn(number, _read(self._path(number)))
+
+    def _learn(self, number: int, claim: _Claim) -> None:
+        self._files[number] = claim
+        if not self._newest.keys().isdisjoint(claim.digests):
+            self._overlapping = True
+        self._newest.update(dict.fromkeys(claim.digests, number))
+
+    def _forget_claim(self, number: int) -> None:
+        claim = self._files.pop(number)
+        if self._overlapping:
+            # An older claim on the same keys may count again.
+            files, self._files, self._overlapping = sorted(self._files.items()), {}, False
+            self._newest.clear()
+            for other in files:
+                self._learn(*other)
+            return
+        for key in claim.digests:
+            if self._newest.get(key) == number:
+                del self._newest[key]
+
+    def _path(self, number: int) -> str:
+        return f"{self._folder}/{PREFIX}{number:08d}"
+
+    def _claim_on(self, key: str) -> int | None:
+        """Number of the newest claim on a key."""
+        number = self._newest.get(digest(key))
+        if number is None:
+            # One that cannot be read yet may be about anything.
+            return next(
+                (number for number, claim in self._files.items() if not claim.keeper.host and _unread(claim)), None
+            )
+        return number
+
+    def holders(self, keys: Iterable[str], options: Options) -> dict[str, Keeper]:
+        """The living keepers of these keys, as of the last refresh."""
+        found: dict[str, Keeper] = {}
+        alive: dict[int, bool] = {}
+        for key in keys:
+            number = self._claim_on(key)
+            if number is None:
+                continue
+            if number not in alive:
+                alive[number] = self._is_alive(self._files[number].keeper, options)
+            if alive[number]:
+                found[key] = self._files[number].keeper
+        return found
+
+    def _is_alive(self, keeper: Keeper, options: Options) -> bool:
+        if keeper.kind == "process":
+            return lives_of(self._root).is_alive(keeper, options.lease_s)
+        answer = None
+        if options.job_alive is not None:
+            answer = options.job_alive(keeper.scheduler, keeper.job_id, keeper.submitted)
+        if answer is None:
+            return self._job_states.get(keeper, True)
+        self._job_states[keeper] = answer
+        return answer
+
+    # -- taking and ending
+
+    def take(self, keys: Sequence[str], options: Options) -> list[str]:
+        """Claims those of the keys that no living keeper holds; OSError if files cannot be made here."""
+        lives = lives_of(self._root)
+        began, delay = time.monotonic(), 0.001
+        while True:
+            self.refresh()
+            held = self.holders(keys, options)
+            free = [key for key in keys if key not in held]
+            if not free or time.monotonic() - began > _PATIENCE_S:
+                return []
+            lives.hold(options.lease_s, options.permissions)
+            try:
+                number = self._make(me(), free, options)
+            except BaseException:
+                lives.let_go()
+                raise
+            if number is not None:
+                break
+            lives.let_go()
+            time.sleep(delay)
+            delay = min(2 * delay, 0.1)
+        dead = {self._newest.get(digest(key)) for key in free} - {None, number}
+        self._left[number] = set(free)
+        self._mine.update(dict.fromkeys(free, number))
+        self._bury(dead, number, options)
+        self._adopt_number(number, free)
+        if self._single and self._is_contended(number, options):
+            self.end(free, options)
+            return []
+        self._sweep(number)
+        return free
+
+    def _make(self, keeper: Keeper, keys: Sequence[str], options: Options) -> int | None:
+        """The number of a new claim; None if somebody else was first."""
+        number = max(self._files, default=0) + 1
+        data = _pack(keeper, [digest(key) for key in keys])
+        return number if publish_first(self._path(number), [data], options.permissions) else None
+
+    def _adopt_number(self, number: int, keys: Iterable[str], keeper: Keeper | None = None) -> None:
+        self._learn(number, _Claim(keeper or me(), [digest(key) for key in keys]))
+
+    def _bury(self, dead: set[int | None], mine: int, options: Options) -> None:
+        """Removes claims of the dead that were taken over, once nothing living is in them."""
+        for number in dead:
+            if number is None or number >= mine:
+                continue
+            claim = self._files.get(number)
+            if claim is not None and not self._is_alive(claim.keeper, options):
+                if claim.keeper.kind == "process":
+                    lives_of(self._root).bury(claim.keeper)
+                self._remove(number)
+
+    def _is_contended(self, mine: int, options: Options) -> bool:
+        """In a task's folder numbers begin anew: somebody may have begun below, or gone on above, our claim."""
+        self.refresh()
+        others = [claim.keeper for number, claim in self._files.items() if number != mine]
+        return any(self._is_alive(keeper, options) for keeper in others)
+
+    def _sweep(self, mine: int) -> None:
+        """Removes what is over, now that a higher number is there: own claims, and files without keys."""
+        over, self._over = self._over, []
+        empty = [number for number, claim in self._files.items() if not claim.digests and not _unread(claim)]
+        for number in {*over, *empty}:
+            if number < mine:
+                self._remove(number)
+
+    def _remove(self, number: int) -> None:
+        discard(self._path(number))
+        if number in self._files:
+            self._forget_claim(number)
+
+    def stored(self, keys: Iterable[str]) -> None:
+        """These keys are stored, so the claims of this process on them are over."""
+        if not self._mine:
+            return
+        for key in keys:
+            number = self._mine.pop(key, None)
+            if number is not None:
+                self._drop(key, number)
+        if self._single:
+            self._sweep_single()
+
+    def _drop(self, key: str, number: int) -> None:
+        left = self._left[number]
+        left.discard(key)
+        if not left:
+            del self._left[number]
+            self._over.append(number)
+            lives_of(self._root).let_go()
+
+    def _sweep_single(self) -> None:
+        over, self._over = self._over, []
+        for number in over:
+            if self._still_mine(number):
+                self._remove(number)
+
+    def _still_mine(self, number: int) -> bool:
+        # Whoever took us for dead may have removed it, and the number may be somebody else's by now.
+        try:
+            return _read(self._path(number)).keeper.life == me().life
+        except OSError:
+            return False
+
+    def end(self, keys: Iterable[str], options: Options, keeper: Keeper | None = None) -> None:
+        """Ends the claims of this process on these keys at once, or hands them to `keeper`."""
+        ended = [key for key in keys if key in self._mine]
+        numbers = {self._mine[key] for key in ended}
+        for key in ended:
+            self._drop(key, self._mine.pop(key))
+        if self._single and keeper is None:
+            self._sweep_single()
+            return
+        if ended and keeper is not None:
+            self._publish(keeper, ended, options)
+        # Files never change: what is left of a claim is made anew before the old file is removed.
+        rest = [number for number in numbers if number in self._left]
+        self._replace(rest, options)
+        if self._over:
+            self._end_over(options)
+
+    def _replace(self, numbers: Sequence[int], options: Options) -> None:
+        keys = [key for number in numbers for key in self._left[number]]
+        if not keys:
+            return
+        number = self._publish(me(), keys, options)
+        for old in numbers:
+            del self._left[old]
+            self._over.append(old)
+        self._left[number] = set(keys)
+        self._mine.update(dict.fromkeys(keys, number))
+        for _ in range(len(numbers) - 1):
+            lives_of(self._root).let_go()
+
+    def _end_over(self, options: Options) -> None:
+        highest = max(self._files, default=0)
+        if highest in self._over and not self._single:
+            highest = self._publish(me(), [], options)
+        if self._single:
+            self._sweep_single()
+        else:
+            self._sweep(highest)
+
+    def _publish(self, keeper: Keeper, keys: Sequence[str], options: Options) -> int:
+        """A new claim, whatever others hold."""
+        while (number := self._make(keeper, keys, options)) is None:
+            self.refresh()
+        self._adopt_number(number, keys, keeper)
+        return number
+
+    def end_all(self, options: Options) -> None:
+        """Ends all claims of this process here."""
+        self.end(list(self._mine), options)
+
+    def tidy(self, options: Options) -> None:
+        """Removes the files of claims that are over."""
+        if self._over:
+            self._end_over(options)
+
+
+def _unread(claim: _Claim) -> bool:
+    return not claim.digests and not claim.keeper.pid and claim.keeper.kind == "process"

@@ -1,0 +1,186 @@
+"""The entry of a task: one checksummed file, written aside and renamed into place. It is a shard of one record."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import RLock
+
+from cachedmodel import codecs
+
+from . import frames, provenance
+from .decoding import decode
+from .failure import CODEC as FAILURE_CODEC
+from .failure import Failure
+from .files import Buffer, File, Torn, Unreadable, publish, sync_folder, warn_once
+from .options import Found, Options, State
+from .shard import MAPPED_CODEC
+
+NAME = "entry"
+#: The only key of a task.
+KEY = ""
+_ONE_READ = 1 << 16
+
+
+class Entry:
+    """The one file of a task. Nothing of it is remembered, so a fork or another process changes nothing."""
+
+    def __init__(self, folder: str, options: Options, lock: RLock, committed: Callable[[Iterable[str]], None]) -> None:
+        self.folder = folder
+        self.path = f"{folder}/{NAME}"
+        self.options = options
+        self.lock = lock
+        self._committed = committed
+        #: Seed of a file that turned out to be unreadable: it counts as missing until another replaces it.
+        self._bad: int | None = None
+
+    def forget(self) -> None:
+        """Nothing to do after a fork."""
+
+    def set_options(self, options: Options) -> None:
+        """Reads and writes like this from now on."""
+        if options != self.options:
+            self._bad = None
+        self.options = options
+
+    def refresh(self, names: Iterable[str] | None = None) -> None:
+        """Nothing to do: the file is read anew each time."""
+
+    # -- reading
+
+    def _open(self) -> tuple[File, bytes, frames.Header, frames.Record] | None:
+        """The file, its first bytes, and what they say; None if there is nothing to read."""
+        try:
+            file = File(self.path)
+            data = file.pread(_ONE_READ, 0)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+                warn_once(self.path, f"it cannot be read ({error.strerror})", "Give this user the right to read it.")
+            return None
+        try:
+            header = frames.read_header(frames.ENTRY_MAGIC, data)
+            if header.end + frames.HEAD.size > len(data):
+                raise Torn("it is not complete")
+            frames.frame_size(data, header.end)
+            record = frames.read_record(data, header.end, header.seed, header.end)
+        except frames.DAMAGE as why:
+            warn_once(self.path, str(why))
+            return None
+        if header.seed == self._bad:
+            return None
+        if self.options.accept is not None and not self.options.accept(header.identity):
+            warn_once(
+                self.path,
+                "it was written for another configuration that has the same uid",
+                "It is ignored and computed again; use another `version`, or another folder, for one of the two.",
+            )
+            return None
+        return file, data, header, record
+
+    def read(self, keys: Sequence[str]) -> Found:
+        """The value or failure, if it is stored."""
+        opened = self._open() if KEY in keys else None
+        if opened is None:
+            return Found({}, {})
+        file, data, header, record = opened
+        try:
+            value = self._decode(file, data, record)
+        except Unreadable as why:
+            self._bad = header.seed
+            warn_once(self.path, str(why))
+            return Found({}, {})
+        if record.flags & frames.FAILED and isinstance(value, Failure):
+            return Found({}, {KEY: value})
+        return Found({KEY: value}, {})
+
+    def _decode(self, file: File, data: bytes, record: frames.Record) -> object:
+        try:
+            if record.codec.startswith(MAPPED_CODEC) and record.length:
+                payload = file.map(record.start, record.length)
+            elif record.start + record.length <= len(data):
+                payload = memoryview(data)[record.start : record.start + record.length]
+            else:
+                payload = memoryview(file.pread(record.length, record.start))
+            owner = file.stat().st_uid if record.flags & frames.PICKLED else os.geteuid()
+        except (OSError, ValueError) as why:
+            raise Unreadable(f"it cannot be read ({why})") from why
+        if len(payload) != record.length or not frames.payload_holds(payload, record.checksum):
+            raise Unreadable("its value is damaged")
+        return decode(record, payload, owner, self.options, self.path)
+
+    def states(self, keys: Sequence[str], *, fresh: bool = True) -> dict[str, State]:
+        """What is stored, without decoding."""
+        opened = self._open() if KEY in keys else None
+        if opened is None:
+            return {}
+        return {KEY: "failure" if opened[3].flags & frames.FAILED else "value"}
+
+    def version(self, key: str) -> object:
+        """The random seed of the file; None if there is none."""
+        opened = self._open() if key == KEY else None
+        return None if opened is None else opened[2].seed
+
+    def keys(self) -> Iterator[tuple[str, State]]:
+        """The only key, if it is stored."""
+        return iter(self.states([KEY]).items())
+
+    def provenance(self, key: str) -> dict[str, object] | None:
+        """Who wrote the entry, when, and how long it took; None if it is not stored."""
+        opened = self._open() if key == KEY else None
+        return None if opened is None else provenance.of_item(opened[2].provenance, opened[3].time, opened[3].seconds)
+
+    # -- writing
+
+    def write(self, key: str, value: object, seconds: float | None) -> bool:
+        """Replaces the entry."""
+        options = self.options
+        payload = codecs.dump(value, options.codec, allow_pickle=options.allow_pickle)
+        self._publish(frames.PICKLED if payload.pickled else 0, payload.codec, payload.parts, seconds)
+        return True
+
+    def write_failure(self, key: str, failure: Failure, seconds: float | None) -> bool:
+        """Replaces the entry by a failure."""
+        if not self.options.allow_pickle:
+            failure = failure.without_pickle()
+        flags = frames.FAILED | (frames.PICKLED if failure.pickled else 0)
+        self._publish(flags, FAILURE_CODEC, [failure.to_bytes()], seconds)
+        return True
+
+    def _publish(self, flags: int, codec: str, parts: Sequence[Buffer], seconds: float | None) -> None:
+        options = self.options
+        seed = int.from_bytes(os.urandom(8), "little")
+        about = provenance.text(options.provenance)
+        header = frames.pack_header(frames.ENTRY_MAGIC, seed, 0, 0, options.identity, about)
+        took = math.nan if seconds is None else seconds
+        record = frames.pack_record(seed, len(header), flags, codec, b"", parts, int(time.time()), took)
+        publish(self.path, [header, *record], options.permissions)
+        with self.lock:
+            self._committed([KEY])
+
+    def commit(self, sync: bool = False) -> None:
+        """What was written is there already; `sync` makes it durable."""
+        if not sync:
+            return
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        sync_folder(self.folder)
+
+    def delete(self, keys: Iterable[str] | None) -> None:
+        """Removes the entry."""
+        if keys is None or KEY in list(keys):
+            try:
+                os.unlink(self.path)
+            except FileNotFoundError:
+                return
+
+    def close(self) -> None:
+        """Nothing is open."""

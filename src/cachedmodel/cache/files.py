@@ -1,0 +1,270 @@
+"""Files: made with their permissions, written whole, published at once, and read by position.
+
+What is published is written aside under a random name and then linked (if nobody may have been first) or
+renamed (if it replaces). Nothing here follows a symbolic link when it writes, and no name depends on pid or host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+
+Buffer = bytes | bytearray | memoryview
+
+#: Suffix of what is being written aside.
+ASIDE = ".tmp"
+#: Open files kept for reading, by all caches of the process.
+MOST_OPEN = 128
+
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_IOV = 512  # IOV_MAX is 1,024 on Linux and macOS
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def random_name() -> str:
+    """16 hex digits that nobody else has."""
+    return os.urandom(8).hex()
+
+
+def make_folder(folder: str, permissions: int | None = None) -> None:
+    """Makes the folder and its missing parents; `permissions` apply only to those made here."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, "a file is where a folder has to be", folder) from None
+        return
+    except FileNotFoundError:
+        make_folder(os.path.dirname(folder), permissions)
+        make_folder(folder, permissions)
+        return
+    if permissions is not None:
+        # Some file systems know no modes; that must not fail a computation.
+        with contextlib.suppress(OSError):
+            os.chmod(folder, permissions)
+
+
+def create(path: str, permissions: int | None = None) -> int:
+    """A descriptor for appending to a file that did not exist; its folder is made if needed."""
+    flags = _CREATE | os.O_WRONLY | os.O_APPEND
+    try:
+        fd = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        make_folder(os.path.dirname(path), permissions)
+        fd = os.open(path, flags, 0o666)
+    if permissions is not None:
+        with contextlib.suppress(OSError):
+            os.fchmod(fd, permissions & 0o666)
+    return fd
+
+
+def write_all(fd: int, parts: Sequence[Buffer], path: str) -> None:
+    """Writes all the parts; an OSError names `path`."""
+    try:
+        for first in range(0, len(parts), _IOV):
+            some = parts[first : first + _IOV]
+            wanted = sum(len(part) for part in some)
+            done = os.writev(fd, some)
+            if done < wanted:
+                rest = memoryview(b"".join(some))[done:]
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def publish(path: str, parts: Sequence[Buffer], permissions: int | None = None, *, sync: bool = False) -> None:
+    """Writes a file aside and renames it to `path`, over what was there."""
+    aside = _aside(path, parts, permissions, sync)
+    try:
+        os.rename(aside, path)
+    except OSError:
+        discard(aside)
+        raise
+
+
+def publish_first(path: str, parts: Sequence[Buffer], permissions: int | None = None) -> bool:
+    """Writes a file aside and links it to `path`; False if there is a file already."""
+    aside = _aside(path, parts, permissions, False)
+    try:
+        return link_first(aside, path)
+    finally:
+        discard(aside)
+
+
+def link_first(source: str, path: str) -> bool:
+    """Gives `source` the second name `path`; False if there is a file already."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _copy_first(source, path)
+    return True
+
+
+def _copy_first(source: str, path: str) -> bool:
+    # Without hard links the name is taken first and the bytes follow: readers take a short file for one being written.
+    with open(source, "rb") as file:
+        data = file.read()
+        mode = os.fstat(file.fileno()).st_mode
+    try:
+        fd = os.open(path, _CREATE | os.O_WRONLY, mode & 0o777)
+    except FileExistsError:
+        return False
+    try:
+        write_all(fd, [data], path)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _aside(path: str, parts: Sequence[Buffer], permissions: int | None, sync: bool) -> str:
+    folder, name = os.path.split(path)
+    aside = f"{folder}/.{name.lstrip('.')}-{random_name()}{ASIDE}"
+    fd = create(aside, permissions)
+    try:
+        write_all(fd, parts, path)
+        if sync:
+            os.fsync(fd)
+    except BaseException:
+        discard(aside)
+        raise
+    finally:
+        os.close(fd)
+    return aside
+
+
+def discard(path: str) -> None:
+    """Removes a file if it is there and we may."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def sync_folder(folder: str) -> None:
+    """Makes the names in a folder durable, where the file system can."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class File:
+    """A file open for reading by position; closed when nobody holds it any more."""
+
+    __slots__ = ("__weakref__", "fd", "path")
+
+    def __init__(self, path: str) -> None:
+        self.fd = -1
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer only at the end of the file."""
+        data = os.pread(self.fd, size, offset)
+        if len(data) == size or not data:
+            return data
+        parts, have = [data], len(data)
+        while have < size and (data := os.pread(self.fd, size - have, offset + have)):
+            parts.append(data)
+            have += len(data)
+        return b"".join(parts)
+
+    def stat(self) -> os.stat_result:
+        return os.fstat(self.fd)
+
+    def map(self, start: int, length: int) -> memoryview:
+        """These bytes as a read-only memory map, which stays valid as long as the view is held."""
+        import mmap
+
+        page = start - start % mmap.ALLOCATIONGRANULARITY
+        mapped = mmap.mmap(self.fd, start - page + length, prot=mmap.PROT_READ, offset=page)
+        return memoryview(mapped)[start - page :]
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+class _OpenFiles:
+    """The files opened last. A file in use stays open when it is dropped here: its user holds it."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, File] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> File:
+        """The open file; FileNotFoundError if there is none."""
+        with self._lock:
+            file = self._files.get(path)
+            if file is not None:
+                self._files.move_to_end(path)
+                return file
+        return self.renew(path)
+
+    def renew(self, path: str) -> File:
+        """The file opened again: over a network file system only that shows what was appended elsewhere."""
+        try:
+            file = File(path)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            with self._lock:
+                self._files.clear()
+            file = File(path)
+        with self._lock:
+            self._files[path] = file
+            self._files.move_to_end(path)
+            while len(self._files) > MOST_OPEN:
+                self._files.popitem(last=False)
+        return file
+
+    def drop(self, path: str) -> None:
+        """Forgets a file that is gone."""
+        with self._lock:
+            self._files.pop(path, None)
+
+    def forget_lock(self) -> None:
+        self._lock = threading.Lock()
+
+
+open_files = _OpenFiles()
+os.register_at_fork(after_in_child=open_files.forget_lock)
+
+_warned: set[str] = set()
+
+
+def warn_once(path: str, what: str, remedy: str = "") -> None:
+    """Warns that a file is damaged, once a file and process."""
+    if path in _warned:
+        return
+    _warned.add(path)
+    remedy = remedy or "What it held is computed again when it is needed; delete the file if the warning comes back."
+    warnings.warn(f"{path}: {what}. {remedy}", RuntimeWarning, stacklevel=2)
+
+
+class Unreadable(Exception):
+    """Bytes that cannot be what was written: torn, damaged, alien, or of a codec that is not known here."""
+
+
+class Torn(Unreadable):
+    """The file ends before the record does: it is being written, or its writer died."""
+
+
+def user_name(uid: int) -> str:
+    """Name of a user, or the number as text where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,257 @@
+"""All shards of a folder as one look-up: key -> what the newest shard says about it.
+
+Order is (generation of the shard, its name, position in it), so no clock decides what supersedes what. What was
+found is remembered in `_memo`; when it holds everything (`_complete`), what is not in it is not stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from xxhash import xxh3_64_intdigest
+
+from . import columns, frames
+from .files import open_files, warn_once
+from .shard import ABSENT, SUFFIX, Shard, Where
+
+#: Look-ups of so many keys at once, or of this part of all rows, read whole shards.
+_MANY_KEYS = 256
+_MANY_PART = 8
+#: Changes of other processes after which a complete memo is built again rather than patched.
+_MOST_STALE = 10_000
+
+
+class Index:
+    """The shards of one folder, as far as this process has looked."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.accept: Callable[[bytes], bool] | None = None
+        self.looked = False
+        self._shards: dict[str, Shard] = {}
+        #: Those that count, newest first.
+        self._newest: list[Shard] = []
+        self._memo: dict[str, object] = {}
+        self._complete = False
+        #: Keys whose place in a complete memo is not right any more.
+        self._stale: set[str] = set()
+
+    # -- what there is
+
+    def refresh(self, names: Iterable[str] | None = None) -> None:
+        """Looks for new shards and new entries; `names`: a listing of the folder made just now."""
+        self.looked = True
+        if names is None:
+            try:
+                names = os.listdir(self.folder)
+            except (FileNotFoundError, NotADirectoryError):
+                names = ()
+        present = {name for name in names if name.endswith(SUFFIX)}
+        changed = False
+        for name in self._shards.keys() - present:
+            if not self._shards[name].own:
+                self._drop(name)
+                changed = True
+        for name in present:
+            shard = self._shards.get(name)
+            if shard is None:
+                changed |= self._open(name)
+            elif shard.growing and not shard.own:
+                changed |= self._tail(shard)
+        if changed:
+            self._sort()
+
+    def _open(self, name: str) -> bool:
+        shard = Shard(self.folder, name)
+        try:
+            fresh = shard.open(self.accept)
+        except FileNotFoundError:
+            return False  # compacted or cleared since the listing
+        except OSError as error:
+            self._shards[name] = shard
+            return self._set_aside(shard, error)
+        self._shards[name] = shard
+        if shard.footer is not None:
+            self._forget_found()
+        else:
+            self._apply(fresh)
+        return True
+
+    def _tail(self, shard: Shard) -> bool:
+        order = shard.order
+        try:
+            fresh = shard.tail(self.accept)
+        except OSError as error:
+            return self._set_aside(shard, error)
+        if fresh:
+            self._apply(fresh)
+        return shard.order != order or shard.ignored
+
+    def _set_aside(self, shard: Shard, error: OSError) -> bool:
+        """Does without a shard that the system does not let us read; one that is gone needs no word."""
+        if error.errno in (errno.ENOENT, errno.ESTALE):
+            self._drop(shard.name)
+        else:
+            shard.ignored = True
+            self._forget_found()
+            warn_once(shard.path, f"it cannot be read ({error.strerror})", "Give this user the right to read it.")
+        return True
+
+    def _drop(self, name: str) -> None:
+        shard = self._shards.pop(name)
+        open_files.drop(shard.path)
+        self._forget_found()
+
+    def _sort(self) -> None:
+        shards = sorted((s for s in self._shards.values() if not s.ignored), key=lambda s: s.order, reverse=True)
+        floor = next((number for number, shard in enumerate(shards) if shard.clears), len(shards))
+        if [*map(id, shards[: floor + 1])] != [*map(id, self._newest)]:
+            self._newest = shards[: floor + 1]
+            if floor < len(shards):
+                self._forget_found()
+
+    def _forget_found(self) -> None:
+        self._memo.clear()
+        self._stale.clear()
+        self._complete = False
+
+    def _apply(self, fresh: dict[str, object]) -> None:
+        """What was found before about these keys does not count any more."""
+        if not self._memo and not self._complete:
+            return
+        for key in fresh:
+            self._memo.pop(key, None)
+        if self._complete:
+            self._stale.update(fresh)
+            if len(self._stale) > _MOST_STALE:
+                self._forget_found()
+
+    # -- the shard of this process
+
+    def adopt(self, name: str, header: frames.Header) -> Shard:
+        """The shard that this process begins to write."""
+        shard = Shard(self.folder, name)
+        shard.own, shard.table, shard.header, shard.position = True, {}, header, header.end
+        self._shards[name] = shard
+        self._sort()
+        return shard
+
+    def wrote(self, shard: Shard, position: int, entries: dict[str, object]) -> None:
+        """Entries that this process committed to its own shard, up to `position`."""
+        assert shard.table is not None
+        shard.position = position
+        shard.table.update(entries)
+        if self._complete and self._newest and self._newest[0] is shard:
+            self._memo.update(entries)
+            self._stale.difference_update(entries)
+        else:
+            self._apply(entries)
+
+    def disown(self, shard: Shard) -> None:
+        """The shard is no longer written by this process: it is read like any other."""
+        shard.own = False
+        with contextlib.suppress(OSError):
+            shard.turn_over()
+
+    def newest(self) -> list[Shard]:
+        """The shards that count, newest first."""
+        return self._newest
+
+    @property
+    def generation(self) -> int:
+        """The highest generation seen."""
+        return max((shard.order[0] for shard in self._shards.values()), default=0)
+
+    def supersedes(self, order: tuple[int, str], keys: Iterable[str]) -> bool:
+        """True if a shard of higher order says something about one of the keys, or clears."""
+        higher = []
+        for shard in self._newest:
+            if shard.order <= order:
+                break
+            if shard.clears:
+                return True
+            higher.append(shard)
+        return any(self._ask(shard, key, _hashed(key)) is not ABSENT for shard in higher for key in keys)
+
+    # -- look-ups
+
+    def find(self, keys: Sequence[str]) -> dict[str, object]:
+        """Value of a column or `Where`, for the keys that are stored."""
+        found: dict[str, object] = {}
+        memo, rest = self._memo, []
+        for key in keys:
+            value = memo.get(key, ABSENT)
+            if value is ABSENT:
+                rest.append(key)
+            elif value is not columns.DELETED:
+                found[key] = value
+        if not rest:
+            return found
+        if self._complete:
+            rest = [key for key in rest if key in self._stale]
+        elif len(rest) >= _MANY_KEYS and len(rest) * _MANY_PART >= self._sealed_rows():
+            self._complete_memo()
+            return self.find(keys)
+        if rest:
+            self._search(rest, found)
+        return found
+
+    def _sealed_rows(self) -> int:
+        return sum(shard.footer.rows for shard in self._newest if shard.footer is not None)
+
+    def _complete_memo(self) -> None:
+        self._forget_found()
+        for shard in reversed(self._newest):
+            try:
+                shard.scan_into(self._memo)
+            except OSError as error:
+                self._set_aside(shard, error)
+                self._sort()
+                self._complete_memo()
+                return
+        self._complete = True
+
+    def _search(self, keys: Iterable[str], found: dict[str, object]) -> None:
+        rest = list(dict.fromkeys(keys))
+        names = {key: _hashed(key) for key in rest}
+        for shard in self._newest:
+            left = []
+            for key in rest:
+                value = self._ask(shard, key, names[key])
+                if value is ABSENT:
+                    left.append(key)
+                    continue
+                self._memo[key] = value
+                if value is not columns.DELETED:
+                    found[key] = value
+            rest = left
+            if not rest:
+                break
+        self._stale.difference_update(names)
+
+    def _ask(self, shard: Shard, key: str, name: tuple[bytes, int]) -> object:
+        try:
+            return shard.find(key, *name)
+        except OSError as error:
+            if self._set_aside(shard, error):
+                self._sort()
+            return ABSENT
+
+    def all(self) -> Iterator[tuple[str, object]]:
+        """Every key that is stored, oldest shards first, with its value of a column or `Where`."""
+        if not self._complete or self._stale:
+            self._complete_memo()
+        return ((key, value) for key, value in list(self._memo.items()) if value is not columns.DELETED)
+
+    def spoil(self, key: str, where: Where, why: str) -> None:
+        """Takes an entry that cannot be read for missing."""
+        where.shard.spoil(where.offset, why)
+        self._memo[key] = columns.DELETED
+
+
+def _hashed(key: str) -> tuple[bytes, int]:
+    name = frames.encode(key)
+    return name, xxh3_64_intdigest(name)

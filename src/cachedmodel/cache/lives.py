@@ -1,0 +1,247 @@
+"""Who keeps a claim, and whether they still live.
+
+A process on this host is judged by its pid, start time and state. One elsewhere (another host, or another pid
+namespace) is judged by its life file: a heartbeat that does not change for a lease, on our own clock, has stopped.
+A job is judged by its scheduler alone, which the claims ask.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import time
+import typing as tp
+from dataclasses import asdict, dataclass
+
+from .files import discard, make_folder, random_name
+from .periodic import Periodic
+
+#: Folder of the life files, in the root of a cache.
+FOLDER = ".lives"
+#: Heartbeats in a lease.
+_BEATS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Who computes what a claim names: a process, or a job of a scheduler.
+
+    Attributes
+    ----------
+    kind
+        "process" or "job".
+    life
+        Random token of the process.
+    host, pid, start, boot, namespace
+        The process: start time in clock ticks, boot id of its kernel, pid namespace (empty where there is no /proc).
+    scheduler, job_id, submitted
+        The job; `submitted` in seconds since 1970 tells jobs apart whose id is used again.
+    """
+
+    kind: tp.Literal["process", "job"]
+    life: str = ""
+    host: str = ""
+    pid: int = 0
+    start: str = ""
+    boot: str = ""
+    namespace: str = ""
+    scheduler: str = ""
+    job_id: str = ""
+    submitted: float = 0.0
+
+    @classmethod
+    def job(cls, scheduler: str, job_id: str, submitted: float) -> Keeper:
+        """The keeper that a job is."""
+        return cls("job", scheduler=scheduler, job_id=job_id, submitted=submitted)
+
+    @property
+    def is_me(self) -> bool:
+        """True if this process is the keeper."""
+        return self.kind == "process" and self.life == me().life
+
+    def to_json(self) -> str:
+        facts = asdict(self)
+        return json.dumps({name: value for name, value in facts.items() if value})
+
+    @classmethod
+    def from_json(cls, text: str) -> Keeper:
+        """The keeper that was written; ValueError if the text describes none."""
+        facts = json.loads(text)
+        if not isinstance(facts, dict) or facts.get("kind") not in ("process", "job"):
+            raise ValueError("it names no keeper")
+        known = {name: facts[name] for name in cls.__slots__ if name in facts}
+        return cls(**known)
+
+
+@functools.cache
+def me() -> Keeper:
+    """This process as a keeper."""
+    import socket
+
+    pid = os.getpid()
+    state = _process_state(pid)
+    return Keeper(
+        "process",
+        life=random_name(),
+        host=socket.gethostname(),
+        pid=pid,
+        start=state[1] if state else "",
+        boot=_text("/proc/sys/kernel/random/boot_id"),
+        namespace=_pid_namespace(),
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _process_state(pid: int) -> tuple[str, str] | None:
+    """State letter and start time of a process of this pid namespace; None if /proc does not show it."""
+    text = _text(f"/proc/{pid}/stat")
+    # The name may contain spaces and brackets: what counts stands after the last one.
+    fields = text[text.rfind(")") + 2 :].split()
+    return (fields[0], fields[19]) if len(fields) > 19 else None
+
+
+def _lives_here(keeper: Keeper) -> bool | None:
+    """Whether a process of this very host and pid namespace lives; None if it is not one, or cannot be told."""
+    own = me()
+    if (keeper.host, keeper.boot, keeper.namespace) != (own.host, own.boot, own.namespace) or not keeper.pid:
+        return None
+    state = _process_state(keeper.pid)
+    if state is not None:
+        return state[0] not in "ZX" and state[1] == keeper.start
+    try:
+        os.kill(keeper.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    # There, but hidden, or no /proc at all: the pid may have been used again, so the heartbeat decides.
+    return None
+
+
+class Lives:
+    """The life files of one cache root: the heartbeat of this process, and what was seen of others."""
+
+    def __init__(self, root: str) -> None:
+        self._folder = f"{root}/{FOLDER}"
+        self._own = f"{self._folder}/{me().life}"
+        self._held = 0
+        self._beats = 0
+        self._last_beat = 0.0
+        self._lease_s = 60.0
+        self._permissions: int | None = None
+        self._thread: Periodic | None = None
+        #: Life -> what its file said, and when that was first seen.
+        self._seen: dict[str, tuple[bytes, float]] = {}
+
+    def hold(self, lease_s: float, permissions: int | None) -> None:
+        """A claim of this process begins: its heart beats."""
+        self._held += 1
+        self._permissions = permissions
+        if self._held == 1 or lease_s < self._lease_s:
+            self._lease_s = lease_s
+        now = time.monotonic()
+        if not self._beats or now - self._last_beat > self._lease_s / _BEATS:
+            self._beat()
+        if self._thread is not None and self._thread.seconds > self._lease_s / _BEATS:
+            self._thread.stop()
+            self._thread = None
+        if self._thread is None or not self._thread.running:
+            self._thread = Periodic(self._beat_if_held, self._lease_s / _BEATS, "cachedmodel-heartbeat")
+            self._thread.start()
+
+    def let_go(self) -> None:
+        """A claim of this process ended."""
+        self._held -= 1
+
+    def _beat_if_held(self) -> bool:
+        if self._held <= 0:
+            return False
+        with contextlib.suppress(OSError):
+            self._beat()  # a beat that fails is made up for by the next one
+        return True
+
+    def _beat(self) -> None:
+        self._beats += 1
+        data = f"{self._beats:016x} {me().to_json()}\n".encode()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            fd = os.open(self._own, flags, 0o644)
+        except FileNotFoundError:
+            make_folder(self._folder, self._permissions)
+            fd = os.open(self._own, flags, 0o644)
+        try:
+            os.pwrite(fd, data, 0)
+        finally:
+            os.close(fd)
+        self._last_beat = time.monotonic()
+
+    def is_alive(self, keeper: Keeper, lease_s: float) -> bool:
+        """Whether a process lives: known at once on this host, after a lease without heartbeat elsewhere."""
+        if keeper.life == me().life:
+            return True
+        here = _lives_here(keeper)
+        if here is not None:
+            return here
+        try:
+            with open(f"{self._folder}/{keeper.life}", "rb") as file:
+                beat = file.read(64)
+        except OSError:
+            beat = b""  # a mount may not show it yet, so this is no proof either
+        now = time.monotonic()
+        last, since = self._seen.setdefault(keeper.life, (beat, now))
+        if beat != last and beat:
+            self._seen[keeper.life] = (beat, now)
+            return True
+        return now - since < lease_s
+
+    def bury(self, keeper: Keeper) -> None:
+        """Removes the life file of a process that is dead."""
+        if keeper.life:
+            discard(f"{self._folder}/{keeper.life}")
+
+    def end(self) -> None:
+        """Removes the life file of this process."""
+        if self._thread is not None:
+            self._thread.stop()
+        if self._beats:
+            discard(self._own)
+
+
+_lives: dict[str, Lives] = {}
+
+
+def lives_of(root: str) -> Lives:
+    """The lives of a cache root, one object for the process."""
+    found = _lives.get(root)
+    return found if found is not None else _lives.setdefault(root, Lives(root))
+
+
+def _end_all() -> None:
+    for lives in _lives.values():
+        lives.end()
+
+
+def _forget() -> None:
+    me.cache_clear()
+    _lives.clear()
+
+
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,100 @@
+"""The writer of one shard: frames are gathered and committed together, rows are remembered for the footer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as tp
+from array import array
+from collections.abc import Sequence
+
+from xxhash import xxh3_64_intdigest
+
+from . import footer, frames
+from .files import Buffer, create, random_name, write_all
+from .shard import SUFFIX
+
+#: A shard is sealed, and the next one begun, at so many rows or bytes.
+MOST_ROWS = 1 << 16
+MOST_BYTES = 1 << 32
+
+
+class ShardWriter:
+    """Appends to one shard that nobody else writes; after an error it must not be used again."""
+
+    def __init__(
+        self, folder: str, generation: int, *, clears: bool, identity: bytes, provenance: bytes, permissions: int | None
+    ) -> None:
+        self.name = random_name() + SUFFIX
+        self.path = f"{folder}/{self.name}"
+        self.fd = create(self.path, permissions)
+        self.seed = int.from_bytes(os.urandom(8), "little")
+        flags = frames.CLEARS if clears else 0
+        data = frames.pack_header(frames.SHARD_MAGIC, self.seed, generation, flags, identity, provenance)
+        self.header = frames.Header(self.seed, generation, flags, identity, provenance, len(data))
+        self._parts: list[Buffer] = [data]
+        #: Where the next frame goes.
+        self.position = len(data)
+        self._hashes = array("Q")
+        self._places = array("Q")
+
+    @property
+    def full(self) -> bool:
+        return len(self._hashes) >= MOST_ROWS or self.position >= MOST_BYTES
+
+    def block(
+        self,
+        column: int,
+        keys: Sequence[str],
+        values: Sequence[tp.Any],  # of the column's type
+        time: int,
+        seconds: Sequence[float] | None,
+    ) -> None:
+        """Adds a block of small values, or of deletions."""
+        frame = frames.pack_block(self.seed, self.position, column, keys, values, time, seconds)
+        place = self.position << 16
+        self._places.extend(range(place, place + len(keys)))
+        self._hashes.extend([xxh3_64_intdigest(frames.encode(key)) for key in keys])
+        self._add([frame])
+
+    def record(
+        self, flags: int, codec: str, key: str, parts: Sequence[Buffer], time: int, seconds: float
+    ) -> tuple[int, int]:
+        """Adds one value or failure; its offset and the size of its frame."""
+        offset, name = self.position, frames.encode(key)
+        self._add(frames.pack_record(self.seed, offset, flags, codec, name, parts, time, seconds))
+        self._places.append(offset << 16)
+        self._hashes.append(xxh3_64_intdigest(name))
+        return offset, self.position - offset
+
+    def _add(self, parts: Sequence[Buffer]) -> None:
+        self._parts.extend(parts)
+        self.position += sum(len(part) for part in parts)
+
+    def commit(self, *, sync: bool = False) -> None:
+        """Makes visible what was added; OSError with the path if that fails."""
+        parts, self._parts = self._parts, []
+        if parts:
+            write_all(self.fd, parts if len(parts) == 1 else _joined(parts), self.path)
+        if sync:
+            os.fsync(self.fd)
+
+    def seal(self) -> None:
+        """Commits, adds the footer and closes."""
+        try:
+            self.commit()
+            write_all(self.fd, [footer.pack(self.position, self._hashes, self._places)], self.path)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Closes without a footer: the file stays readable as it is."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def _joined(parts: list[Buffer]) -> list[Buffer]:
+    # Few buffers a writev cost less when they are small, and no copy when they are large.
+    return parts if sum(len(part) for part in parts) > 1 << 16 else [b"".join(parts)]
