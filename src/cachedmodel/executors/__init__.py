@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import typing as tp
 from collections.abc import Mapping
@@ -100,6 +99,8 @@ def resolve_cluster(cluster: str | None) -> str | None:
     """The cluster that is meant: "auto" is Slurm where there is one, else "local"; unknown names are refused."""
     check_cluster(cluster)
     if cluster == "auto":
+        import shutil
+
         return "slurm" if shutil.which("sbatch") else "local"
     return cluster
 

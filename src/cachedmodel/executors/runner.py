@@ -156,10 +156,9 @@ class Runner:
 
     def _reap(self) -> None:
         for pid in list(self._running):
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            code = _exit_code(pid)
+            if code is None:
                 continue
-            _kill_session(pid)  # before its pid is free: a job leaves nothing behind
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             running = self._running.pop(pid)
             if running.lent:
                 self._queue.resume(running.ticket)
@@ -181,6 +180,20 @@ class Runner:
             if os.path.exists(running.job.files.waits) != running.lent:
                 running.lent = not running.lent
                 (self._queue.leave if running.lent else self._queue.resume)(running.ticket)
+
+
+def _exit_code(pid: int) -> int | None:
+    """How a controller ended, None while it runs. What its job leaves behind is killed."""
+    if hasattr(os, "waitid"):  # not on macOS before Python 3.13
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        _kill_session(pid)  # as long as the pid cannot be another's
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if not ended:
+        return None
+    if not hasattr(os, "waitid"):
+        _kill_session(pid)
+    return os.waitstatus_to_exitcode(status)
 
 
 def _stop(pid: int, running: Running, reason: str) -> None:

@@ -72,12 +72,11 @@ def serve(fd: int) -> None:
     connection = Connection(fd)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while connection.poll(IDLE_S):
-            message: Message = pickle.loads(connection.recv_bytes())
-            connection.send_bytes(STARTED)
-            connection.send_bytes(ENDED + _run(message, connection))
+            connection.send_bytes(ENDED + _run(pickle.loads(connection.recv_bytes()), connection))
 
 
 def _run(message: Message, connection: Connection) -> bytes:
+    connection.send_bytes(STARTED)
     message.surroundings.enter()
     set_share(message.cores)
     set_place(_Place(connection))
