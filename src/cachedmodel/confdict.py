@@ -173,6 +173,11 @@ class ConfDict(dict[str, tp.Any]):
         return out
 
     @classmethod
+    def from_nested(cls, mapping: Mapping[str, tp.Any]) -> tp.Self:
+        """From nested mappings whose keys are taken as they are: a dot in one is no path."""
+        return cls._restore(_literal(dict(mapping)))
+
+    @classmethod
     def from_model(cls, model: pydantic.BaseModel, exclude_defaults: bool = False) -> tp.Self:
         """The fields of a pydantic model by their names, as the Python values they hold.
 

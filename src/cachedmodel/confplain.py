@@ -41,6 +41,9 @@ def fields(
 
 def nested(value: object, exclude_defaults: bool = False, keep: frozenset[str] = frozenset()) -> tp.Any:
     """The same value with each model and dataclass in it, at any depth, as a dict of its fields."""
+    hook = getattr(type(value), "__conf_value__", None)
+    if hook is not None:
+        return nested(hook(value), exclude_defaults)
     if isinstance(value, pydantic.RootModel):
         return nested(value.root, exclude_defaults, keep)
     if isinstance(value, pydantic.BaseModel):

@@ -1,0 +1,149 @@
+"""``xp.infra``: settings bound to their model, and what they say of its one cached method."""
+
+from __future__ import annotations
+
+import os
+import typing as tp
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+
+from . import infra as _infra
+from .binding import Bound, state_of
+from .clone import clone
+from .confdict import ConfDict
+from .errors import InfraError, UidError
+from .executors import Status
+from .infra import Infra
+from .jobs import Job
+from .methods import BoundTask
+
+if tp.TYPE_CHECKING:
+    from .model import CachedModel
+
+M_co = tp.TypeVar("M_co", covariant=True)
+
+
+class BoundInfra(Infra, tp.Generic[M_co], defer_build=True):
+    """The settings of one very model: what reading ``xp.infra`` gives.
+
+    Where the model has exactly one cached method, or with ``method="name"``, it answers for that method.
+    """
+
+    __slots__ = ("__infra_model__",)
+    __infra_model__: CachedModel
+
+    # -- the model's methods ------------------------------------------------------------------------------------------
+
+    def uid(self, method: str | None = None) -> str:
+        """The uid of the configuration; see `BoundTask.uid`."""
+        return self._bound(method).uid()
+
+    def uid_folder(self, method: str | None = None, *, create: bool = False) -> os.PathLike[str] | None:
+        """The folder of the results; see `BoundTask.uid_folder`."""
+        return self._bound(method).uid_folder(create)
+
+    def config(self, uid: bool = True, exclude_defaults: bool = False, *, method: str | None = None) -> ConfDict:
+        """The configuration; see `BoundTask.config`."""
+        return self._bound(method).config(uid, exclude_defaults)
+
+    def job(self, method: str | None = None) -> Job[tp.Any]:  # Any: the method is named at run time
+        """The job of the task; see `BoundTask.job`."""
+        return self._task(method).job()
+
+    def status(self, method: str | None = None) -> Status:
+        """Where the task stands; see `BoundTask.status`."""
+        return self._task(method).status()
+
+    def clear_job(self, method: str | None = None) -> None:
+        """Forgets the result; see `BoundTask.clear`."""
+        self._task(method).clear()
+
+    def job_array(
+        self,
+        max_workers: int = 256,
+        allow_empty: bool = False,
+        allow_repeated_tasks: bool = False,
+        *,
+        method: str | None = None,
+    ) -> AbstractContextManager[list[M_co]]:
+        """A list of models to fill and submit; see `BoundTask.job_array`."""
+        array: tp.Any = self._task(method).job_array(max_workers, allow_empty, allow_repeated_tasks)
+        return tp.cast("AbstractContextManager[list[M_co]]", array)
+
+    def iter_cached(self, method: str | None = None) -> Iterator[M_co]:
+        """Models of this class whose results are stored; see `BoundTask.iter_cached`."""
+        return tp.cast("Iterator[M_co]", self._bound(method).iter_cached())
+
+    def clone_obj(self, *updates: Mapping[str, tp.Any], **kwargs: tp.Any) -> M_co:  # Any: values of any fields
+        """A new model with every value of this one but the updated; see `clone`."""
+        return tp.cast(M_co, clone(self.__infra_model__, *updates, kwargs))
+
+    # -- inside -----------------------------------------------------------------------------------------------------------
+
+    def _bound(self, name: str | None) -> Bound:
+        model = self.__infra_model__
+        methods = type(model).__cached_methods__
+        if name is None:
+            if len(methods) != 1:
+                what = f"{len(methods)} cached methods ({', '.join(methods)})" if methods else "no cached method"
+                raise InfraError(
+                    f"{type(model).__name__} has {what}: say which, as in infra.uid(method={next(iter(methods), '...')!r})"
+                )
+            name = next(iter(methods))
+        if name not in methods:
+            raise InfraError(
+                f"{type(model).__name__} has no cached method {name!r}: it has {', '.join(methods) or 'none'}"
+            )
+        bound: Bound = getattr(model, name)
+        return bound
+
+    def _task(self, name: str | None) -> BoundTask[tp.Any]:
+        bound = self._bound(name)
+        if not isinstance(bound, BoundTask):
+            raise InfraError(
+                f"{bound!r} is a map, which has a job for each call: use its submit(items) and plan(items)"
+            )
+        return bound
+
+    def __setattr__(self, name: str, value: object) -> None:
+        model = self.__infra_model__
+        state = state_of(model)
+        if name == "version" and state.frozen:
+            raise UidError(
+                f"the uid of this {type(model).__name__} was computed, so its version cannot change: "
+                "use infra.clone_obj({'infra.version': ...})"
+            )
+        super().__setattr__(name, value)
+        _infra.check(self)
+        for bound in state.values():
+            bound.forget()
+
+
+class InfraField:
+    """What the class attribute ``infra`` is: reading it on an instance binds the settings to that very instance."""
+
+    def __get__(self, obj: tp.Any, owner: type | None = None) -> tp.Any:
+        if obj is None:
+            raise AttributeError("infra")  # as pydantic has it for all fields
+        infra = obj.__dict__.get("infra")
+        if infra is None:
+            raise AttributeError(f"{type(obj).__name__!r} object has no attribute 'infra'")
+        if type(infra) is not BoundInfra or infra.__infra_model__ is not obj:
+            infra = obj.__dict__["infra"] = bind(infra, obj)
+        return infra
+
+    def __set__(self, obj: tp.Any, value: object) -> None:
+        raise AttributeError("infra")  # CachedModel.__setattr__ sets it
+
+
+def bind(infra: Infra, model: CachedModel) -> BoundInfra[tp.Any]:
+    """A copy of settings that belongs to a model."""
+    bound: BoundInfra[tp.Any] = BoundInfra.__new__(BoundInfra)
+    for name in ("__dict__", "__pydantic_fields_set__"):
+        object.__setattr__(bound, name, getattr(infra, name).copy())
+    for name in ("__pydantic_extra__", "__pydantic_private__"):
+        object.__setattr__(bound, name, None)
+    for name, missing in (("__infra_given__", infra.given), ("__infra_base__", {}), ("__infra_class__", {})):
+        object.__setattr__(bound, name, getattr(infra, name, missing))
+    object.__setattr__(bound, "__infra_model__", model)
+    return bound

@@ -1,0 +1,45 @@
+"""A model as a `ConfDict`: all of it, the part that counts in a uid, or what differs from the defaults that count."""
+
+from __future__ import annotations
+
+import typing as tp
+
+import pydantic
+
+from . import identity
+from .confdict import ConfDict
+
+
+def whole(model: pydantic.BaseModel) -> ConfDict:
+    """All fields, secrets masked; of settings, those that were given."""
+    return ConfDict.from_model(model)
+
+
+def counted(model: pydantic.BaseModel, exclude: frozenset[str]) -> ConfDict:
+    """The fields that count in a uid, at any depth."""
+    return ConfDict.from_nested(_counted(model, exclude, ()))
+
+
+def different(shown: tp.Iterable[tuple[tuple[str, ...], object]]) -> ConfDict:
+    """What differs from the defaults that count, from an identity's ``shown``."""
+    out: dict[str, tp.Any] = {}  # Any: nested dicts of values of fields
+    for names, value in shown:
+        inner = out
+        for name in names[:-1]:
+            inner = inner.setdefault(name, {})
+        inner[names[-1]] = _counted(value, frozenset(), names)
+    return ConfDict.from_nested(out)
+
+
+def _counted(value: tp.Any, exclude: frozenset[str], names: tuple[str, ...]) -> tp.Any:  # Any: values of fields
+    hook = getattr(type(value), "__uid_value__", None)
+    if hook is not None:
+        return hook(value)
+    if isinstance(value, pydantic.BaseModel):
+        fields = identity.counting(value, exclude, names)
+        return {name: _counted(field, exclude, (*names, name)) for name, field in fields.items()}
+    if isinstance(value, dict):
+        return {key: _counted(item, frozenset(), ()) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_counted(item, frozenset(), ()) for item in value)
+    return value

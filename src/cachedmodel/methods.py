@@ -1,0 +1,517 @@
+"""@task and @map: what a method is on the class (`Task`, `Map`) and on an instance (`BoundTask`, `BoundMap`)."""
+
+from __future__ import annotations
+
+import inspect
+import typing as tp
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from typing_extensions import TypeVar
+
+from . import infra as _infra
+from .binding import Bound, check_exclude, state_of
+from .cache import MapView
+from .codecs import why_not
+from .engine import Call
+from .errors import DefinitionError, UidError
+from .executors import Status
+from .infra import InfraDict
+from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
+from .stream import Stream
+
+if tp.TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from .model import CachedModel
+
+S = tp.TypeVar("S", bound="CachedModel")
+R = tp.TypeVar("R")
+R_co = tp.TypeVar("R_co", covariant=True)
+I = tp.TypeVar("I")  # noqa: E741  # an item
+I_contra = tp.TypeVar("I_contra", contravariant=True)
+Y = tp.TypeVar("Y")
+Y_co = tp.TypeVar("Y_co", covariant=True)
+
+Names = tuple[str, ...] | list[str] | set[str] | frozenset[str]
+#: Fields that do not count for one method: names, a function of the model, or the name of a method, that gives them.
+Exclude = Names | Callable[[tp.Any], Iterable[str]] | str  # Any: the user's own model class
+
+
+class Method:
+    """What a decorator made of a method.
+
+    Attributes
+    ----------
+    func
+        The function in the class body.
+    name, owner
+        The name it has, and the class whose body it is in.
+    settings
+        What the decorator says of `Infra`.
+    codec
+        The codec for its values; None: the first that gives back exactly the value.
+    """
+
+    kind: tp.ClassVar[str]
+    parameters: tp.ClassVar[int]
+    owner: type[CachedModel]
+
+    def __init__(
+        self, func: Callable[..., tp.Any], settings: InfraDict | None, exclude: Exclude, codec: str | None
+    ) -> None:
+        self.func = func
+        self.name: str = getattr(func, "__name__", "?")
+        self.codec = codec
+        self._exclude = exclude
+        where = f"{self.kind} {getattr(func, '__qualname__', func)}"
+        self._check_function(where)
+        check_exclude(exclude, where)
+        self.settings = _infra.validated(tp.cast("Mapping[str, object]", settings or {}), where)
+        if "version" in self.settings or "methods" in self.settings:
+            raise DefinitionError(f"{where}: 'version' and 'methods' belong to the class, not to one of its methods")
+        self.__isabstractmethod__ = bool(getattr(func, "__isabstractmethod__", False))
+        self.__doc__ = func.__doc__
+        self.__wrapped__ = func
+
+    def __set_name__(self, owner: type[CachedModel], name: str) -> None:
+        self.owner = owner
+        self.name = name
+
+    def __repr__(self) -> str:
+        owner = getattr(self, "owner", None)
+        return f"<{type(self).__name__} {owner.__qualname__ + '.' if owner else ''}{self.name}>"
+
+    def bind(self, model: CachedModel) -> Bound:
+        """This method on an instance: the same object at each access."""
+        state = state_of(model)
+        bound = state.get(self)
+        if bound is None:
+            bound = state[self] = self._bound(model)
+        return bound
+
+    def _bound(self, model: CachedModel) -> Bound:
+        raise NotImplementedError  # by Task and Map
+
+    def excluded(self, model: CachedModel) -> tuple[str, ...]:
+        """Names of the fields that do not count for this method on this model."""
+        exclude = self._exclude
+        if isinstance(exclude, str):
+            names = getattr(model, exclude)()
+        else:
+            names = exclude(model) if callable(exclude) else exclude
+        names = tuple(names) if not isinstance(names, str) else (names,)
+        for name in names:
+            if name.split(".")[0] not in type(model).model_fields:
+                raise UidError(f"{type(model).__name__}.{self.name} excludes {name!r}, which is none of its fields")
+        return names
+
+    def check(self, cls: type[CachedModel]) -> None:
+        """Refuses what can be seen to be wrong once the class is there.
+
+        Raises
+        ------
+        DefinitionError
+            Naming the method and what to write instead.
+        """
+        where = f"{cls.__name__}.{self.name}"
+        exclude = self._exclude
+        if isinstance(exclude, str):
+            if not callable(getattr(cls, exclude, None)):
+                raise DefinitionError(
+                    f"{where}: exclude={exclude!r} is no method of {cls.__name__}; for a field write exclude=({exclude!r},)"
+                )
+        elif not callable(exclude):
+            unknown = [name for name in exclude if name.split(".")[0] not in cls.model_fields]
+            if unknown:
+                raise DefinitionError(f"{where}: exclude names {unknown[0]!r}, which is no field of {cls.__name__}")
+        self._check_output(where)
+
+    def _check_function(self, where: str) -> None:
+        func = self.func
+        if isinstance(func, (classmethod, staticmethod, property)) or not inspect.isroutine(func):
+            raise DefinitionError(
+                f"{where}: only a plain method can be decorated; write def {self.name}(self...): below it"
+            )
+        if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
+            raise DefinitionError(
+                f"{where} is async: write a plain method; its jobs can be awaited (await xp.{self.name}.job())"
+            )
+        parameters = list(inspect.signature(func).parameters.values())
+        plain = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in parameters)
+        if len(parameters) != self.parameters or not plain:
+            raise DefinitionError(f"{where}{inspect.signature(func)}: {self._expected()}")
+        self._check_more(where, parameters)
+
+    def _expected(self) -> str:
+        raise NotImplementedError  # by Task and Map
+
+    def _check_more(self, where: str, parameters: list[inspect.Parameter]) -> None:
+        """Of a task or a map alone."""
+
+    def _output(self) -> object:
+        """The annotation of one output; None where there is none that can be read yet."""
+        try:
+            return tp.get_type_hints(self.func).get("return")
+        except Exception:  # a name that is not defined yet, or not at all: nothing can be said
+            return None
+
+    def _check_output(self, where: str) -> None:
+        output = self._output()
+        reason = None if output is None else why_not(output, self.codec, bool(self.settings.get("allow_pickle", True)))
+        if reason:
+            raise DefinitionError(f"{where}: its results cannot be stored: {reason}")
+
+
+# -- tasks --------------------------------------------------------------------------------------------------------------
+
+
+class BoundTask(Bound, tp.Generic[R_co]):
+    """A task of an instance: callable, and what there is to ask of its result and its job."""
+
+    single = True
+
+    def __call__(self) -> R_co:
+        """The result: from memory, from disk, or computed once where ``infra.cluster`` says.
+
+        Raises
+        ------
+        MissingError
+            If it is not stored and ``infra.mode`` is "read-only".
+        JobLostError
+            If its job was lost; the next call computes again.
+        """
+        return tp.cast(R_co, self._call().look().result(""))
+
+    def job(self) -> Job[R_co]:
+        """The job that computes the result: submitted if there is none yet, without waiting; here if cluster is None."""
+        job = self.new_job()
+        job.start()
+        return job
+
+    def new_job(self) -> Job[R_co]:
+        """The job, not started yet."""
+        return Job(self._call())
+
+    def status(self) -> Status:
+        """Where the computation stands; never raises."""
+        return status_of(self._call)
+
+    def is_cached(self) -> bool:
+        """True if a result is stored, which is not looked into; False for a stored failure."""
+        work = self._work()
+        if "" in work.memory.results:
+            return work.memory.results[""].error is None
+        return work.cache is not None and work.cache.states([""]).get("") == "value"
+
+    def clear(self) -> None:
+        """Forgets the result or failure; the next call computes again."""
+        self._memory.results.clear()
+        work = self._work()
+        if work.cache is not None:
+            work.cache.delete([""])
+
+    def job_array(
+        self, max_workers: int = 256, allow_empty: bool = False, allow_repeated_tasks: bool = False
+    ) -> AbstractContextManager[list[CachedModel]]:
+        """A list of models to fill in a ``with`` block; this task of all of them is submitted at its end, as one array.
+
+        Parameters
+        ----------
+        max_workers
+            Never more jobs at once.
+        allow_empty
+            Whether a list left empty is fine.
+        allow_repeated_tasks
+            Whether models with one uid may come twice; they are computed once.
+        """
+        return filled_array(self._method.name, max_workers, allow_empty, allow_repeated_tasks)
+
+    def _compute(self, items: list[tp.Any]) -> Iterable[object]:
+        state_of(self._model).frozen = True
+        for _ in items:
+            yield self._method.func(self._model)
+
+    def _call(self) -> Call:
+        return Call(self._work(), {"": None})
+
+
+class Task(Method, tp.Generic[R_co]):
+    """A method without arguments whose result is computed once for each configuration; made by `task`."""
+
+    kind = "task"
+    parameters = 1
+
+    @tp.overload
+    def __get__(self, obj: None, owner: type[tp.Any], /) -> tp.Self: ...
+    @tp.overload
+    def __get__(self, obj: object, owner: type[tp.Any] | None = None, /) -> BoundTask[R_co]: ...
+    def __get__(self, obj: tp.Any, owner: tp.Any = None, /) -> tp.Any:
+        if obj is None:
+            return self
+        try:
+            return obj.__cachedmodel__[self]
+        except (AttributeError, KeyError):
+            return self.bind(obj)
+
+    def _bound(self, model: CachedModel) -> BoundTask[R_co]:
+        return BoundTask(self, model)
+
+    def _expected(self) -> str:
+        return (
+            f"a task takes no arguments but self: make them fields of the model, or use @map(item_uid=...) "
+            f"for a method of items; expected {self.name}(self)"
+        )
+
+    def _check_more(self, where: str, parameters: list[inspect.Parameter]) -> None:
+        if inspect.isgeneratorfunction(self.func):
+            raise DefinitionError(
+                f"{where} is a generator: return a list, or use @map(item_uid=...) for a stream of outputs"
+            )
+
+
+class TaskDecorator:
+    """What ``task(...)`` with arguments gives."""
+
+    def __init__(self, settings: InfraDict | None, exclude: Exclude, codec: str | None) -> None:
+        self._arguments = settings, exclude, codec
+
+    def __call__(self, func: Callable[[S], R], /) -> Task[R]:
+        return Task(func, *self._arguments)
+
+
+@tp.overload
+def task(func: Callable[[S], R], /) -> Task[R]: ...
+@tp.overload
+def task(*, infra: InfraDict | None = None, exclude: Exclude = (), codec: str | None = None) -> TaskDecorator: ...
+def task(
+    func: Callable[[S], R] | None = None,
+    /,
+    *,
+    infra: InfraDict | None = None,
+    exclude: Exclude = (),
+    codec: str | None = None,
+) -> Task[R] | TaskDecorator:
+    """Decorates a method without arguments: its result is computed once for each configuration.
+
+    Parameters
+    ----------
+    infra
+        Settings for this method, over those of the class and under those of the instance.
+    exclude
+        Fields that do not count for this method: names, a function of the model that returns names, or the name of a
+        method that does, which a subclass may override.
+    codec
+        How its result is stored; None: exactly, in the first way that can.
+
+    Raises
+    ------
+    DefinitionError
+        If the method has parameters, is async, a generator, or a class or static method.
+
+    Examples
+    --------
+    >>> import cachedmodel as cm
+    >>> class Sum(cm.CachedModel):
+    ...     n: int = 3
+    ...     @cm.task
+    ...     def total(self) -> int:
+    ...         return sum(range(self.n))
+    >>> Sum(n=4).total()
+    6
+    """
+    return TaskDecorator(infra, exclude, codec) if func is None else Task(func, infra, exclude, codec)
+
+
+# -- maps -----------------------------------------------------------------------------------------------------------------
+
+
+class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
+    """A map of an instance: callable on items, and what there is to ask of its entries and jobs."""
+
+    single = False
+
+    def __call__(
+        self, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise", "return"] = "raise"
+    ) -> Iterator[Y_co]:
+        """The outputs in the order of the items, each as soon as it and those before it are there.
+
+        Parameters
+        ----------
+        items
+            Any iterable; an endless one works where the items are computed in this process or its pools.
+        on_error
+            "return" gives the exception of a failed item in its place.
+
+        Raises
+        ------
+        ItemErrors
+            At the first failed item, once the others are through.
+        """
+        work, method = self._work(), tp.cast("Map[I_contra, Y_co]", self._method)
+        return tp.cast("Iterator[Y_co]", Stream(work, items, method.key, return_errors=on_error == "return"))
+
+    def submit(self, items: Iterable[I_contra], /) -> MapJob[I_contra, Y_co]:
+        """Has the missing outputs computed, without waiting; in this process they are computed as they are asked for."""
+        job: MapJob[I_contra, Y_co] = MapJob(self._work(), self._keyed(items))
+        job.start()
+        return job
+
+    def plan(self, items: Iterable[I_contra], /) -> Plan[I_contra]:
+        """Which items are cached, running, failed or missing; computes nothing."""
+        return new_plan(self._work(), self._keyed(items))
+
+    @property
+    def cache(self) -> Mapping[str, Y_co]:
+        """What is stored, as a read-only mapping of item uid to output."""
+        work = self._work()
+        if work.cache is None:
+            return {
+                key: tp.cast(Y_co, outcome.value)
+                for key, outcome in work.memory.results.items()
+                if outcome.error is None
+            }
+        return MapView(work.cache)
+
+    def clear(self, items: Iterable[I_contra] | None = None) -> None:
+        """Forgets the outputs and failures of some items, or of all."""
+        keys = None if items is None else [key for key, _ in self._keyed(items)]
+        for key in list(self._memory.results) if keys is None else keys:
+            self._memory.results.pop(key, None)
+        work = self._work()
+        if work.cache is not None:
+            work.cache.delete(keys)
+
+    def _keyed(self, items: Iterable[I_contra]) -> list[tuple[str, I_contra]]:
+        key = tp.cast("Map[I_contra, Y_co]", self._method).key
+        return [(key(item), item) for item in items]
+
+    def _compute(self, items: list[tp.Any]) -> Iterable[object]:
+        state_of(self._model).frozen = True
+        outputs: Iterable[object] = self._method.func(self._model, items)
+        return outputs
+
+
+class Map(Method, tp.Generic[I_contra, Y_co]):
+    """A method of items whose outputs are each computed once; made by `map`."""
+
+    kind = "map"
+    parameters = 2
+
+    def __init__(
+        self,
+        func: Callable[..., tp.Any],
+        item_uid: Callable[[tp.Any], str],
+        settings: InfraDict | None,
+        exclude: Exclude,
+        codec: str | None,
+    ) -> None:
+        self.item_uid = item_uid
+        super().__init__(func, settings, exclude, codec)
+
+    @tp.overload
+    def __get__(self, obj: None, owner: type[tp.Any], /) -> tp.Self: ...
+    @tp.overload
+    def __get__(self, obj: object, owner: type[tp.Any] | None = None, /) -> BoundMap[I_contra, Y_co]: ...
+    def __get__(self, obj: tp.Any, owner: tp.Any = None, /) -> tp.Any:
+        if obj is None:
+            return self
+        try:
+            return obj.__cachedmodel__[self]
+        except (AttributeError, KeyError):
+            return self.bind(obj)
+
+    def key(self, item: object) -> str:
+        """The uid of an item."""
+        key = self.item_uid(item)
+        if type(key) is not str:
+            raise UidError(
+                f"item_uid of {self!r} gave {key!r} ({type(key).__name__}) for the item {item!r}: it must give a string that "
+                "tells the item from all others"
+            )
+        return key
+
+    def _bound(self, model: CachedModel) -> BoundMap[I_contra, Y_co]:
+        return BoundMap(self, model)
+
+    def _expected(self) -> str:
+        return (
+            "a map takes self and one iterable of items, annotated: "
+            f"def {self.name}(self, items: Iterable[X]) -> Iterator[Y]"
+        )
+
+    def _check_more(self, where: str, parameters: list[inspect.Parameter]) -> None:
+        if not callable(self.item_uid):
+            raise DefinitionError(
+                f"{where}: item_uid={self.item_uid!r} is not callable: give a function of an item, eg str"
+            )
+        if parameters[1].annotation is parameters[1].empty:
+            raise DefinitionError(f"{where}: {parameters[1].name!r} is not annotated; {self._expected()}")
+
+    def _output(self) -> object:
+        outputs = tp.get_args(super()._output())
+        return outputs[0] if outputs else None
+
+
+class LambdaItem(tp.Any):  # type: ignore[misc]  # stands for an item type that checkers cannot know: a lambda's
+    """For type checkers: the items of an ``item_uid`` that is a lambda."""
+
+
+# bound=Any: a lambda's parameter is Any, not object; default: what X is where it cannot be solved
+X = TypeVar("X", bound=tp.Any, default=LambdaItem)
+
+
+class MapDecorator(tp.Generic[X]):
+    """What ``map(item_uid=...)`` gives."""
+
+    def __init__(
+        self, item_uid: Callable[[X], str], settings: InfraDict | None, exclude: Exclude, codec: str | None
+    ) -> None:
+        self._arguments = item_uid, settings, exclude, codec
+
+    @tp.overload
+    def __call__(
+        self: MapDecorator[LambdaItem] | MapDecorator[object], func: Callable[[S, list[I]], Iterator[Y]], /
+    ) -> Map[I, Y]: ...
+    @tp.overload
+    def __call__(self, func: Callable[[S, list[X]], Iterator[Y]], /) -> Map[X, Y]: ...
+    def __call__(self, func: tp.Any, /) -> tp.Any:
+        return Map(func, *self._arguments)
+
+
+def map(  # noqa: A001  # used as cm.map
+    *,
+    item_uid: Callable[[X], str],
+    infra: InfraDict | None = None,
+    exclude: Exclude = (),
+    codec: str | None = None,
+) -> MapDecorator[X]:
+    """Decorates a method of items: each output is computed once for each configuration and item.
+
+    The method is called with a list of items, and yields exactly one output for each, in order.
+
+    Parameters
+    ----------
+    item_uid
+        The string that tells an item from all others.
+    infra, exclude, codec
+        As for `task`.
+
+    Raises
+    ------
+    DefinitionError
+        If the method does not take exactly one annotated iterable, is async, or a class or static method.
+
+    Examples
+    --------
+    >>> import typing as tp
+    >>> import cachedmodel as cm
+    >>> class Powers(cm.CachedModel):
+    ...     exponent: int = 2
+    ...     @cm.map(item_uid=str)
+    ...     def power(self, items: tp.Iterable[int]) -> tp.Iterator[int]:
+    ...         for item in items:
+    ...             yield item**self.exponent
+    >>> list(Powers().power([1, 2, 3]))
+    [1, 4, 9]
+    """
+    return MapDecorator(item_uid, infra, exclude, codec)
