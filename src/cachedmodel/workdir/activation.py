@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 MANIFEST = ".workdir.json"
@@ -69,8 +69,9 @@ class _Activation:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._copies = _Copies.read(folder)
-        self._finder = _Finder(self._copies)
+        self._finder = _Finder(folder, self._copies)
         self._forgotten: dict[str, types.ModuleType] = {}
+        self._kept: set[str] = set()
 
     def enter(self) -> None:
         self._before = (_cwd(), list(sys.path), os.environ.get("PYTHONPATH"))
@@ -81,16 +82,22 @@ class _Activation:
         os.chdir(self.folder)
         sys.path[:] = dict.fromkeys([self.folder, *mapped])
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([self.folder, *moved, *inherited]))
+        outer = {finder.folder for finder in sys.meta_path if isinstance(finder, _Finder)} - {self.folder}
         # before all others: finders of editable installs may be before sys.path
         sys.meta_path.insert(0, self._finder)
-        self._forgotten = {name: module for name, module in _loaded() if self._copies.moved(_file(module))}
+        for name, module in _loaded():
+            file = _file(module)
+            if self._copies.moved(file) or any(_is_below(file, folder) for folder in outer):
+                self._forgotten[name] = module
+            elif _is_below(file, self.folder):  # the same copy within itself
+                self._kept.add(name)
         _forget(self._forgotten)
 
     def leave(self) -> None:
         folder, path, pythonpath = self._before
         with contextlib.suppress(ValueError):
             sys.meta_path.remove(self._finder)
-        _forget([name for name, module in _loaded() if _is_below(_file(module), self.folder)])
+        _forget({name for name, module in _loaded() if _is_below(_file(module), self.folder)} - self._kept)
         sys.modules.update(self._forgotten)
         sys.path[:] = path
         if pythonpath is None:
@@ -129,7 +136,8 @@ class _Copies:
 class _Finder:
     """Asks the finders after it, and gives the copy of what they find, where there is one."""
 
-    def __init__(self, copies: _Copies) -> None:
+    def __init__(self, folder: str, copies: _Copies) -> None:
+        self.folder = folder
         self._copies = copies
 
     def find_spec(
@@ -165,7 +173,7 @@ def _file(module: types.ModuleType) -> str:
     return path if isinstance(path, str) else ""
 
 
-def _forget(names: Sequence[str] | dict[str, types.ModuleType]) -> None:
+def _forget(names: Iterable[str]) -> None:
     for name in names:
         sys.modules.pop(name, None)
     importlib.invalidate_caches()

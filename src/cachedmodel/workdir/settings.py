@@ -46,18 +46,21 @@ class WorkDir(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    copied: tuple[str, ...]
-    folder: str | None = None
-    includes: tuple[str, ...] = ("*",)
-    excludes: tuple[str, ...] = (".*", "__pycache__", "*.pyc", "*.egg-info", "node_modules", "venv")
+    copied: Sequence[str | Path]
+    folder: str | Path | None = None
+    includes: Sequence[str] = ("*",)
+    excludes: Sequence[str] = (".*", "__pycache__", "*.pyc", "*.egg-info", "node_modules", "venv")
     log_commit: bool = False
 
     @pydantic.field_validator("copied", "includes", "excludes", mode="before")
     @classmethod
-    def _to_texts(cls, value: object) -> object:
-        if isinstance(value, (str, os.PathLike)):
-            return (os.fspath(value),)
-        return tuple(os.fspath(item) for item in value) if isinstance(value, (list, tuple)) else value
+    def _to_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, (str, Path)) else value
+
+    @pydantic.field_validator("copied", "includes", "excludes")
+    @classmethod
+    def _to_texts(cls, value: Sequence[str | Path]) -> tuple[str, ...]:
+        return tuple(map(os.fspath, value))  # equal and hashable, whatever was given
 
     @pydantic.field_validator("copied")
     @classmethod
@@ -94,4 +97,5 @@ class WorkDir(pydantic.BaseModel):
         from .copying import Plan  # with it come modules that a model does not need to be defined
 
         base = os.path.abspath(self.folder or folder)
-        return Path(Plan.of(self.copied, self.includes, self.excludes, self.log_commit, (base, *skip)).copy_to(base))
+        names = [os.fspath(name) for name in self.copied]
+        return Path(Plan.of(names, self.includes, self.excludes, self.log_commit, (base, *skip)).copy_to(base))

@@ -56,8 +56,8 @@ def _find(name: str) -> list[Source]:
         ]
     if not found:
         raise InfraError(
-            f"workdir.copied has {name!r}, which is neither a file or folder (looked for {os.path.abspath(path)!r}), nor "
-            "a module or package that can be imported, nor a distribution installed in editable mode"
+            f"workdir.copied has {name!r}, which is no file or folder (there is no {os.path.abspath(path)!r}), no "
+            "module or package that can be imported, and no distribution installed in editable mode: correct the name"
         )
     for source in found:
         if not _is_in_folder(source.path):
