@@ -189,6 +189,16 @@ def test_literal_dots_are_escaped() -> None:
     assert ConfDict({r"C:\dir": 1}) == {r"C:\dir": 1}
 
 
+def test_from_nested_takes_keys_as_they_are() -> None:
+    """A dot in a key of a value, as a field may hold it, is no path; nothing is shared with what was given."""
+    source = {"files": {"a.png": [{"b.c": 1}]}}
+    conf = ConfDict.from_nested(source)
+    conf[r"files.a\.png.0.b\.c"] = 2
+
+    assert conf.to_dict() == {"files": {"a.png": [{"b.c": 2}]}}
+    assert source == {"files": {"a.png": [{"b.c": 1}]}}
+
+
 def test_keys_that_are_no_strings_are_kept() -> None:
     """Mappings from integers are values like others."""
     conf = ConfDict({"a": {1: {"x.y": "z"}}})

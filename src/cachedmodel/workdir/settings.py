@@ -60,7 +60,7 @@ class WorkDir(pydantic.BaseModel):
     @pydantic.field_validator("copied", "includes", "excludes")
     @classmethod
     def _to_texts(cls, value: Sequence[str | Path]) -> tuple[str, ...]:
-        return tuple(map(os.fspath, value))  # equal and hashable, whatever was given
+        return tuple(os.fspath(item) for item in value)  # equal and hashable, whatever was given
 
     @pydantic.field_validator("copied")
     @classmethod
