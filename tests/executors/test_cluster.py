@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.executors.calls import environment_with
+
 PLUGIN = """
 import submitit
 from submitit.local.local import LocalExecutor, LocalJob
@@ -48,10 +50,9 @@ def run_script(tmp_path: Path, code: str) -> list[str]:
     (tmp_path / "site" / "meadow.py").write_text(PLUGIN)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT + code)
-    path = os.pathsep.join([str(tmp_path / "site"), os.getcwd()])
     run = subprocess.run(
         [sys.executable, script, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment_with(str(tmp_path / "site"), os.getcwd()),
         capture_output=True,
         text=True,
         check=False,

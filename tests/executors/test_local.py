@@ -19,7 +19,7 @@ from cachedmodel.executors.jobfiles import Batch, JobFiles, Started, read_record
 from cachedmodel.executors.processid import is_alive
 from tests.conformance import ProcessExecutorTests
 from tests.executors import calls
-from tests.executors.calls import PATIENCE_S
+from tests.executors.calls import PATIENCE_S, environment_with
 
 
 class TestLocal(ProcessExecutorTests):
@@ -226,7 +226,7 @@ def handles_after_submitter(tmp_path: Path, survive: str, end: str) -> list[Hand
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env=environment_with(os.getcwd()),
         timeout=PATIENCE_S,
     )
     assert run.stderr == ""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -141,3 +144,78 @@ def test_workers_end_when_the_program_was_killed(tmp_path: Path) -> None:
 
     worker = int((tmp_path / "pid").read_text())
     calls.until(lambda: process_id(worker).endswith(":"))
+
+
+def test_a_lost_worker_is_noticed_though_its_children_live(tmp_path: Path) -> None:
+    """A child of the call holds the worker's socket open; it is ended with the worker."""
+    note = tmp_path / "pid"
+
+    def fork_and_die() -> None:
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        note.write_text(str(child))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    handle = get_executor("processpool").submit([fork_and_die])[0]
+
+    assert handle.wait(PATIENCE_S)
+    assert isinstance(handle.error(), JobLostError)
+    calls.until(lambda: process_id(int(note.read_text())).endswith(":"))
+
+
+@pytest.mark.parametrize("cluster", ["processpool", "local"])
+def test_an_interrupted_program_leaves_nothing(tmp_path: Path, cluster: str) -> None:
+    """Ctrl-C at a terminal ends the program at once, and then what it had running."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from cachedmodel.executors import get_executor\n"
+        "def call():\n"
+        "    os.write(1, b'%d\\n' % os.getpid())\n"
+        "    open('started', 'w').write(str(os.getpid()))\n"
+        "    time.sleep(1000)\n"
+        f"handle = get_executor({cluster!r}, folder='jobs').submit([call])[0]\n"
+        "handle.wait()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, script],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as program:
+        started = tmp_path / "started"
+        calls.until(lambda: started.exists() and started.read_text())
+        os.killpg(program.pid, signal.SIGINT)
+        _, err = program.communicate(timeout=PATIENCE_S)
+
+    assert err.rstrip().endswith(b"KeyboardInterrupt")
+    assert err.count(b"Traceback") == 1
+    calls.until(lambda: process_id(int(started.read_text())).endswith(":"))
+
+
+@pytest.mark.slow
+def test_every_call_ends_though_workers_are_killed(tmp_path: Path) -> None:
+    """Workers killed at random times cost the calls they ran, and only these."""
+    source = random.Random(0)
+    log = tmp_path / "log"
+
+    def note(number: int) -> None:
+        calls.append(log, f"{number} {os.getpid()}\n")
+        time.sleep(0.005)
+
+    handles = get_executor("processpool").submit([partial(note, number) for number in range(400)])
+    kills = 0
+    while not all(handle.done() for handle in handles):
+        time.sleep(source.uniform(0.01, 0.1))
+        if log.exists() and (pids := {int(line.split()[1]) for line in log.read_text().splitlines()[-2:]}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(source.choice(sorted(pids)), signal.SIGKILL)
+                kills += 1
+
+    numbers = [int(line.split()[0]) for line in log.read_text().splitlines()]
+    lost = [handle for handle in handles if isinstance(handle.error(), JobLostError)]
+    assert all(handle.error() is None for handle in handles if handle not in lost)
+    assert 0 < len(lost) <= kills
+    assert len(numbers) == len(set(numbers)) >= len(handles) - len(lost)

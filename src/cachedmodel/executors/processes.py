@@ -12,18 +12,15 @@ and OpenMP limited to one thread unless the environment says otherwise: the pool
 from __future__ import annotations
 
 import atexit
-import contextlib
 import dataclasses
-import os
 import pickle
-import signal
 import typing as tp
 from collections.abc import Callable, Sequence
 
 from cachedmodel.errors import InfraError, JobLostError
 from cachedmodel.executors import interpreter, worker
 from cachedmodel.executors.cores import usable_cores
-from cachedmodel.executors.exits import describe_exit
+from cachedmodel.executors.exits import describe_exit, kill_group, see_off
 from cachedmodel.executors.outcome import Raised, dump_call
 from cachedmodel.executors.pool import Pool, PoolCall
 
@@ -78,20 +75,23 @@ class Worker:
 
     def _receive(self) -> bytes:
         while not self._connection.poll(LOOK_S):
-            if self.process.poll() is not None and not self._connection.poll(0):
+            if not self.is_alive() and not self._connection.poll(0):
                 raise EOFError
         return self._connection.recv_bytes()
 
     def is_alive(self) -> bool:
-        return self.process.poll() is None
+        if self.process.returncode is None:
+            self.process.returncode = see_off(self.process.pid)
+        return self.process.returncode is None
 
     def kill(self) -> None:
         """Ends the worker and what it started, at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.returncode is None:
+            kill_group(self.process.pid)
 
     def close(self) -> None:
-        """Waits for the end of the worker, which must be coming."""
+        """Sees a worker off that has ended, or ends now, with what it started."""
+        self.kill()
         self.process.wait()
         self._connection.close()
 
@@ -131,7 +131,6 @@ class ProcessPool(Pool):
         for thread in threads:
             thread.join()
         for idle in self._idle:
-            idle.kill()
             idle.close()
         self._idle.clear()
 

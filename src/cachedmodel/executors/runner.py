@@ -19,7 +19,7 @@ import time
 import typing as tp
 from multiprocessing.connection import Connection
 
-from cachedmodel.executors.exits import describe_exit
+from cachedmodel.executors.exits import describe_exit, kill_group, see_off
 from cachedmodel.executors.jobfiles import Ended, JobFiles, Started, read_record, write_record
 from cachedmodel.executors.processid import process_id
 from cachedmodel.executors.queue import Queue, Ticket
@@ -156,7 +156,7 @@ class Runner:
 
     def _reap(self) -> None:
         for pid in list(self._running):
-            code = _exit_code(pid)
+            code = see_off(pid)
             if code is None:
                 continue
             running = self._running.pop(pid)
@@ -176,24 +176,10 @@ class Runner:
             if not running.cancelled and os.path.exists(running.job.files.cancel):
                 _stop(pid, running, "while it ran")
             if running.kill_at and time.monotonic() > running.kill_at:
-                _kill_session(pid)
+                kill_group(pid)
             if os.path.exists(running.job.files.waits) != running.lent:
                 running.lent = not running.lent
                 (self._queue.leave if running.lent else self._queue.resume)(running.ticket)
-
-
-def _exit_code(pid: int) -> int | None:
-    """How a controller ended, None while it runs. What its job leaves behind is killed."""
-    if hasattr(os, "waitid"):  # not on macOS before Python 3.13
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return None
-        _kill_session(pid)  # as long as the pid cannot be another's
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    if not ended:
-        return None
-    if not hasattr(os, "waitid"):
-        _kill_session(pid)
-    return os.waitstatus_to_exitcode(status)
 
 
 def _stop(pid: int, running: Running, reason: str) -> None:
@@ -202,8 +188,3 @@ def _stop(pid: int, running: Running, reason: str) -> None:
     running.kill_at = time.monotonic() + GRACE_S
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
-
-
-def _kill_session(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
