@@ -36,7 +36,7 @@ class Cache:
         self.folder = folder
         self.root = root
         self.options = options
-        self._single = single
+        self.single = single
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._claims = Claims(folder, root, single=single)
@@ -239,6 +239,12 @@ class Cache:
             self._claims.end(keys, self.options, keeper)
             self._changed.notify_all()
 
+    def end_job(self, keeper: Keeper) -> None:
+        """Ends the claims of a job in this folder: called by the job when it is done, or by who knows that it is."""
+        with self._lock:
+            self._claims.end_job(keeper, self.options)
+            self._changed.notify_all()
+
     def holders(self, keys: Sequence[str], replace: Replace = "nothing") -> dict[str, Keeper]:
         """The living keepers, this process among them, of those keys that are not stored."""
         with self._lock:
@@ -280,7 +286,7 @@ class Cache:
     def _forget(self) -> None:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._claims = Claims(self.folder, self.root, single=self._single)
+        self._claims = Claims(self.folder, self.root, single=self.single)
         self._late_error = None
         self._store.lock = self._lock
         self._store.forget()

@@ -30,6 +30,8 @@ PREFIX = ".claim-"
 #: Seconds for which a number that is taken, but that no listing shows yet, is waited for.
 _PATIENCE_S = 15.0
 _DIGEST = 16
+#: Seconds between two looks whether the keeper of a claim that is in nobody's way is dead.
+_JUDGE_S = 60.0
 
 
 class _Claim(tp.NamedTuple):
@@ -80,6 +82,8 @@ class Claims:
         #: Claims of this process that have no keys left.
         self._over: list[int] = []
         self._job_states: dict[Keeper, bool] = {}
+        #: When it was last asked whether the keeper of a claim lives, to tidy up.
+        self._judged: dict[int, float] = {}
 
     def is_mine(self, key: str) -> bool:
         return key in self._mine
@@ -112,6 +116,7 @@ class Claims:
 
     def _forget_claim(self, number: int) -> None:
         claim = self._files.pop(number)
+        self._judged.pop(number, None)
         if self._overlapping:
             # An older claim on the same keys may count again.
             files, self._files, self._overlapping = sorted(self._files.items()), {}, False
@@ -192,7 +197,7 @@ class Claims:
         if self._single and self._is_contended(number, options):
             self.end(free, options)
             return []
-        self._sweep(number)
+        self._sweep(number, options)
         return free
 
     def _make(self, keeper: Keeper, keys: Sequence[str], options: Options) -> int | None:
@@ -221,13 +226,24 @@ class Claims:
         others = [claim.keeper for number, claim in self._files.items() if number != mine]
         return any(self._is_alive(keeper, options) for keeper in others)
 
-    def _sweep(self, mine: int) -> None:
-        """Removes what is over, now that a higher number is there: own claims, and files without keys."""
-        over, self._over = self._over, []
-        empty = [number for number, claim in self._files.items() if not claim.digests and not _unread(claim)]
-        for number in {*over, *empty}:
-            if number < mine:
+    def _sweep(self, mine: int, options: Options) -> None:
+        """Removes what is over, now that a higher number is there: own claims, files without keys, and the dead."""
+        over, self._over = set(self._over), []
+        for number, claim in list(self._files.items()):
+            if number < mine and (number in over or self._is_idle(number, claim, options)):
                 self._remove(number)
+
+    def _is_idle(self, number: int, claim: _Claim, options: Options) -> bool:
+        """True for a claim without keys, and for one whose keeper is dead; asked once in a while for each."""
+        if number in self._left or _unread(claim):
+            return False
+        if not claim.digests:
+            return True
+        now = time.monotonic()
+        if now - self._judged.get(number, -_JUDGE_S) < _JUDGE_S:
+            return False
+        self._judged[number] = now
+        return not self._is_alive(claim.keeper, options)
 
     def _remove(self, number: int) -> None:
         discard(self._path(number))
@@ -303,7 +319,7 @@ class Claims:
         if self._single:
             self._sweep_single()
         else:
-            self._sweep(highest)
+            self._sweep(highest, options)
 
     def _publish(self, keeper: Keeper, keys: Sequence[str], options: Options) -> int:
         """A new claim, whatever others hold."""
@@ -311,6 +327,20 @@ class Claims:
             self.refresh()
         self._adopt_number(number, keys, keeper)
         return number
+
+    def end_job(self, keeper: Keeper, options: Options) -> None:
+        """Ends the claims of a job, which it or who knows that it ended asks for."""
+        self.refresh()
+        same = (keeper.scheduler, keeper.job_id)
+        numbers = [
+            number
+            for number, claim in self._files.items()
+            if claim.keeper.kind == "job" and (claim.keeper.scheduler, claim.keeper.job_id) == same
+        ]
+        if numbers and not self._single and max(numbers) == max(self._files):
+            self._publish(me(), [], options)
+        for number in numbers:
+            self._remove(number)
 
     def end_all(self, options: Options) -> None:
         """Ends all claims of this process here."""

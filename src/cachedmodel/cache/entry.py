@@ -17,7 +17,7 @@ from .failure import CODEC as FAILURE_CODEC
 from .failure import Failure
 from .files import Buffer, File, Torn, Unreadable, publish, sync_folder, warn_once
 from .options import Found, Options, State
-from .shard import MAPPED_CODEC
+from .records import MAPPED_CODEC
 
 NAME = "entry"
 #: The only key of a task.

@@ -186,6 +186,8 @@ class File:
         """These bytes as a read-only memory map, which stays valid as long as the view is held."""
         import mmap
 
+        if start + length > self.stat().st_size:
+            raise Torn("it is shorter than it should be")  # touching pages behind the end would kill the process
         page = start - start % mmap.ALLOCATIONGRANULARITY
         mapped = mmap.mmap(self.fd, start - page + length, prot=mmap.PROT_READ, offset=page)
         return memoryview(mapped)[start - page :]

@@ -84,6 +84,16 @@ class Footer(tp.NamedTuple):
             number += 1
         return sorted(found, reverse=True)
 
+    def all(self, file: File) -> list[tuple[int, int]]:
+        """Hash and place of every row; Unreadable if a page is damaged."""
+        rows: list[tuple[int, int]] = []
+        for number in range(len(self.fence)):
+            page = self._page(file, number, set())
+            numbers = struct.unpack(f"<{len(page) // 8}Q", page)
+            half = len(numbers) // 2
+            rows.extend(zip(numbers[:half], numbers[half:], strict=True))
+        return rows
+
     def _page(self, file: File, number: int, checked: set[int]) -> bytes:
         size = 16 * min(PAGE, self.rows - PAGE * number)
         page = file.pread(size, self.offset + HEAD.size + 16 * PAGE * number)

@@ -15,7 +15,8 @@ from xxhash import xxh3_64_intdigest
 
 from . import columns, frames
 from .files import open_files, warn_once
-from .shard import ABSENT, SUFFIX, Shard, Where
+from .records import Where
+from .shard import ABSENT, SUFFIX, Shard
 
 #: Look-ups of so many keys at once, or of this part of all rows, read whole shards.
 _MANY_KEYS = 256
@@ -101,8 +102,9 @@ class Index:
         return True
 
     def _drop(self, name: str) -> None:
-        shard = self._shards.pop(name)
-        open_files.drop(shard.path)
+        shard = self._shards.pop(name, None)
+        if shard is not None:
+            open_files.drop(shard.path)
         self._forget_found()
 
     def _sort(self) -> None:

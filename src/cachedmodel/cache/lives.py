@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import json
 import os
+import threading
 import time
 import typing as tp
 from dataclasses import asdict, dataclass
@@ -76,9 +76,21 @@ class Keeper:
         return cls(**known)
 
 
-@functools.cache
+_me: Keeper | None = None
+_lock = threading.Lock()
+
+
 def me() -> Keeper:
     """This process as a keeper."""
+    global _me
+    if _me is None:
+        with _lock:
+            if _me is None:
+                _me = _this_process()
+    return _me
+
+
+def _this_process() -> Keeper:
     import socket
 
     pid = os.getpid()
@@ -138,13 +150,14 @@ def _lives_here(keeper: Keeper) -> bool | None:
 class Lives:
     """The life files of one cache root: the heartbeat of this process, and what was seen of others."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, own: Keeper) -> None:
         self._folder = f"{root}/{FOLDER}"
-        self._own = f"{self._folder}/{me().life}"
+        self._me = own
+        self._path = f"{self._folder}/{own.life}"
+        self._lock = threading.Lock()
         self._held = 0
         self._beats = 0
         self._last_beat = 0.0
-        self._lease_s = 60.0
         self._permissions: int | None = None
         self._thread: Periodic | None = None
         #: Life -> what its file said, and when that was first seen.
@@ -152,40 +165,43 @@ class Lives:
 
     def hold(self, lease_s: float, permissions: int | None) -> None:
         """A claim of this process begins: its heart beats."""
-        self._held += 1
-        self._permissions = permissions
-        if self._held == 1 or lease_s < self._lease_s:
-            self._lease_s = lease_s
-        now = time.monotonic()
-        if not self._beats or now - self._last_beat > self._lease_s / _BEATS:
-            self._beat()
-        if self._thread is not None and self._thread.seconds > self._lease_s / _BEATS:
-            self._thread.stop()
-            self._thread = None
-        if self._thread is None or not self._thread.running:
-            self._thread = Periodic(self._beat_if_held, self._lease_s / _BEATS, "cachedmodel-heartbeat")
-            self._thread.start()
+        with self._lock:
+            self._held += 1
+            self._permissions = permissions
+            # The shortest lease that is asked for sets the pace, also for claims made before.
+            pace = lease_s / _BEATS if self._thread is None else min(lease_s / _BEATS, self._thread.seconds)
+            if not self._beats or time.monotonic() - self._last_beat > pace:
+                self._beat()
+            slow = self._thread if self._thread is not None and self._thread.seconds > pace else None
+            if self._thread is None or slow is not None:
+                self._thread = Periodic(self._beat_if_held, pace, "cachedmodel-heartbeat")
+                self._thread.start()
+        if slow is not None:
+            slow.stop()
 
     def let_go(self) -> None:
         """A claim of this process ended."""
-        self._held -= 1
+        with self._lock:
+            self._held -= 1
 
     def _beat_if_held(self) -> bool:
-        if self._held <= 0:
-            return False
-        with contextlib.suppress(OSError):
-            self._beat()  # a beat that fails is made up for by the next one
-        return True
+        with self._lock:
+            if self._held <= 0:
+                self._thread = None
+                return False
+            with contextlib.suppress(OSError):
+                self._beat()  # a beat that fails is made up for by the next one
+            return True
 
     def _beat(self) -> None:
         self._beats += 1
-        data = f"{self._beats:016x} {me().to_json()}\n".encode()
+        data = f"{self._beats:016x} {self._me.to_json()}\n".encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         try:
-            fd = os.open(self._own, flags, 0o644)
+            fd = os.open(self._path, flags, 0o644)
         except FileNotFoundError:
             make_folder(self._folder, self._permissions)
-            fd = os.open(self._own, flags, 0o644)
+            fd = os.open(self._path, flags, 0o644)
         try:
             os.pwrite(fd, data, 0)
         finally:
@@ -194,7 +210,7 @@ class Lives:
 
     def is_alive(self, keeper: Keeper, lease_s: float) -> bool:
         """Whether a process lives: known at once on this host, after a lease without heartbeat elsewhere."""
-        if keeper.life == me().life:
+        if keeper.life == self._me.life:
             return True
         here = _lives_here(keeper)
         if here is not None:
@@ -218,10 +234,11 @@ class Lives:
 
     def end(self) -> None:
         """Removes the life file of this process."""
-        if self._thread is not None:
-            self._thread.stop()
+        thread = self._thread
+        if thread is not None:
+            thread.stop()
         if self._beats:
-            discard(self._own)
+            discard(self._path)
 
 
 _lives: dict[str, Lives] = {}
@@ -230,7 +247,11 @@ _lives: dict[str, Lives] = {}
 def lives_of(root: str) -> Lives:
     """The lives of a cache root, one object for the process."""
     found = _lives.get(root)
-    return found if found is not None else _lives.setdefault(root, Lives(root))
+    if found is None:
+        own = me()
+        with _lock:
+            found = _lives.setdefault(root, Lives(root, own))
+    return found
 
 
 def _end_all() -> None:
@@ -239,7 +260,8 @@ def _end_all() -> None:
 
 
 def _forget() -> None:
-    me.cache_clear()
+    global _me, _lock
+    _me, _lock = None, threading.Lock()
     _lives.clear()
 
 

@@ -141,7 +141,7 @@ class CacheDict(MutableMapping[str, V]):
         return self._cache.keys()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._cache.keys())
+        return sum(1 for _ in self._cache.items())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.folder!r})"

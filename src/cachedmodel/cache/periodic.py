@@ -21,10 +21,6 @@ class Periodic:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    @property
-    def running(self) -> bool:
-        return self._thread is not None
-
     def start(self) -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
@@ -42,9 +38,7 @@ class Periodic:
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self.seconds):
             if not self._action():
-                if not stop.is_set():
-                    _running.discard(self)
-                    self._thread = None
+                _running.discard(self)
                 return
 
 

@@ -14,35 +14,19 @@ from xxhash import xxh3_64_intdigest
 
 from . import columns, footer, frames
 from .files import File, Torn, Unreadable, open_files, warn_once
-from .frames import BLOCK, FOOT, HEAD, RECORD
+from .frames import BLOCK, HEAD
+from .records import Where, record_at
+from .scan import Scanner
 
 SUFFIX = ".shard"
 
 #: Network file systems show old sizes and pages for some seconds: only what stays wrong longer is damage.
 SETTLED_S = 10.0
-_CHUNK = 1 << 22
-_FIRST_CHUNK = 1 << 14
 _ONE_READ = 4096
-_WHOLE_RECORD = 1 << 20
+_LONGEST_HEADER = 1 << 22
 
 #: What a look-up gives for a key that the shard says nothing about.
 ABSENT: tp.Final = object()
-
-
-class _Incomplete(Torn):
-    """A record whose head is right and whose payload is not all there."""
-
-
-class Where:
-    """A value or failure that is not in a column: which frame of which shard holds it."""
-
-    __slots__ = ("failed", "offset", "shard", "size")
-
-    def __init__(self, shard: Shard, offset: int, size: int, failed: bool) -> None:
-        self.shard = shard
-        self.offset = offset
-        self.size = size
-        self.failed = failed
 
 
 class Shard:
@@ -64,6 +48,7 @@ class Shard:
         #: Offsets of frames that turned out to be damaged.
         self.bad: set[int] = set()
         self._checked: set[int] = set()
+        self._mapped = memoryview(b"")
         self._stuck: tuple[int, float] = (-1, 0.0)
 
     @property
@@ -121,7 +106,7 @@ class Shard:
             except Torn:
                 if size <= _ONE_READ:
                     return False
-                self.header = frames.read_header(frames.SHARD_MAGIC, file.pread(min(size, _CHUNK), 0))
+                self.header = frames.read_header(frames.SHARD_MAGIC, file.pread(min(size, _LONGEST_HEADER), 0))
         except Torn:
             return False
         except Unreadable as why:
@@ -144,14 +129,14 @@ class Shard:
         """Reads on in a growing shard, and turns to its footer once that is there."""
         fresh: dict[str, object] = {}
         first = self.header is not None and self.position == self.header.end
-        self.position, ended = self._scan(file, self.position, size, fresh, thorough=first)
+        self.position, ended = self._scanner(file).scan(self.position, size, fresh, thorough=first)
         if ended == "sealed":
             try:
                 self.footer = footer.read(file, size)
             except Unreadable as why:
                 warn_once(self.path, f"{why}; its entries are read one by one")
         elif ended == "damaged" and self._settled(file):
-            position = self._resume(file, self.position, size)
+            position = self._scanner(file).next_whole(self.position, size)
             warn_once(self.path, "some of its entries are damaged")
             if position > 0:
                 self.position = position
@@ -173,7 +158,7 @@ class Shard:
             since = self._stuck[1]
         return time.monotonic() - since > SETTLED_S or abs(time.time() - file.stat().st_mtime) > SETTLED_S
 
-    # -- scanning
+    # -- all of it
 
     def scan_into(self, sink: dict[str, object]) -> None:
         """Adds all that the shard says to `sink`, in order."""
@@ -184,16 +169,32 @@ class Shard:
             return
         assert self.footer is not None
         file, position, end = open_files.get(self.path), self.header.end, self.footer.offset
+        scanner = self._scanner(file)
+        lost: list[range] = []
         while True:
-            position, ended = self._scan(file, position, end, sink, thorough=True)
-            if ended == "end" and position >= end:
+            position, ended = scanner.scan(position, end, sink, thorough=True)
+            if ended == "end":
                 break
+            resumed = scanner.next_whole(position, end)
+            lost.append(range(position, resumed if resumed > 0 else end))
+            if resumed < 0:
+                break
+            position = resumed
+        if lost:
             warn_once(self.path, "some of its entries are damaged")
-            position = self._resume(file, position, end)
-            if position < 0:
-                break
-        for key, value in list(sink.items()) if self.bad else ():
-            if type(value) is Where and value.shard is self and value.offset in self.bad:
+            self._forget_lost(file, lost, sink)
+
+    def _forget_lost(self, file: File, lost: list[range], sink: dict[str, object]) -> None:
+        """The index still tells what was in the frames that are lost: nothing older may be served in its place."""
+        assert self.footer is not None
+        try:
+            rows = self.footer.all(file)
+        except Unreadable:
+            return
+        hashes = {hashed for hashed, place in rows if any(place >> 16 in frames_lost for frames_lost in lost)}
+        for key, value in sink.items():
+            # A key that the shard stores again in a frame that is whole keeps that value.
+            if xxh3_64_intdigest(frames.encode(key)) in hashes and not (type(value) is Where and value.shard is self):
                 sink[key] = columns.DELETED
 
     def _load(self) -> None:
@@ -202,85 +203,9 @@ class Shard:
         self.scan_into(table)
         self.table = table
 
-    def _scan(
-        self, file: File, position: int, end: int, sink: dict[str, object], *, thorough: bool
-    ) -> tuple[int, tp.Literal["end", "torn", "damaged", "sealed"]]:
-        """Adds all complete frames from `position` on; where it stopped, and why."""
-        chunk = _FIRST_CHUNK
-        while position + HEAD.size <= end:
-            data = file.pread(min(chunk, end - position), position)
-            at, needed = 0, 0
-            try:
-                while at + HEAD.size <= len(data):
-                    kind, size = frames.frame_size(data, at)
-                    if kind == FOOT:
-                        return position + at, "sealed"
-                    needed = self._frame(kind, size, data, at, position + at, end, sink)
-                    if needed:
-                        break
-                    at += size
-            except _Incomplete:
-                return position + at, "torn"
-            except Torn:
-                lost = thorough and self._resume(file, position + at, end) > 0
-                return position + at, "damaged" if lost else "torn"
-            except frames.DAMAGE:
-                return position + at, "damaged"
-            if at == 0 and len(data) < min(chunk, end - position):
-                return position, "torn"  # the file became shorter
-            position += at
-            chunk = max(needed, _FIRST_CHUNK if at > len(data) else _CHUNK)
-        return position, "end"
-
-    def _frame(self, kind: int, size: int, data: bytes, at: int, offset: int, end: int, sink: dict[str, object]) -> int:
-        """Adds one frame to `sink`; or, if more bytes of it must be read first, how many."""
+    def _scanner(self, file: File) -> Scanner:
         assert self.header is not None
-        seed = self.header.seed
-        if kind == BLOCK:
-            if at + size > len(data):
-                if offset + size > end:
-                    raise Torn
-                return size
-            block = frames.read_block(data, at, seed, offset)
-            sink.update(zip(frames.block_keys(data, block), frames.block_values(data, block), strict=True))
-            return 0
-        needed = frames.record_head(data, at)
-        if at + needed > len(data):
-            if offset + needed > end:
-                raise Torn
-            return needed
-        record = frames.read_record(data, at, seed, offset)
-        if record.end > end:
-            # The head holds, so nothing is damaged: the payload is still being written, or never will be.
-            raise _Incomplete
-        sink[record.key] = self._hit(record, offset, size)
-        return 0
-
-    def _resume(self, file: File, position: int, end: int) -> int:
-        """Position of the next frame that is whole, after one that is not; -1 if there is none."""
-        assert self.header is not None
-        position += 8
-        while position + HEAD.size <= end:
-            data = file.pread(min(_CHUNK, end - position), position)
-            for at in range(0, len(data) - HEAD.size + 1, 8):
-                if data[at] in (RECORD, BLOCK) and self._holds(file, data, at, position + at, end):
-                    return position + at
-            position += max(8, (len(data) - HEAD.size + 8) // 8 * 8)
-        return -1
-
-    def _holds(self, file: File, data: bytes, at: int, offset: int, end: int) -> bool:
-        assert self.header is not None
-        try:
-            kind, size = frames.frame_size(data, at)
-            if offset + size > end:
-                return False
-            if at + size > len(data):
-                data, at = file.pread(size, offset), 0
-            read = frames.read_block if kind == BLOCK else frames.read_record
-            read(data, at, self.header.seed, offset)
-        except frames.DAMAGE:
-            return False
-        return True
+        return Scanner(file, self.header.seed, self._hit)
 
     # -- looking up
 
@@ -325,41 +250,24 @@ class Shard:
             block = frames.read_block(data, 0, self.header.seed, offset)
             row = frames.row_of(data, block, name)
             return frames.row_value(data, block, row) if row >= 0 else ABSENT
-        record, _ = self._record(file, data, offset, size)
+        record = record_at(file, data, self.header.seed, offset, size)
         return self._hit(record, offset, size) if record.key == key else ABSENT
 
     def _hit(self, record: frames.Record, offset: int, size: int) -> object:
-        if record.flags & frames.DELETES:
+        if record.flags & frames.DELETES or offset in self.bad:
             return columns.DELETED
         return Where(self, offset, size, bool(record.flags & frames.FAILED))
 
-    def _record(self, file: File, data: bytes, offset: int, size: int) -> tuple[frames.Record, bytes]:
-        assert self.header is not None
-        frames.frame_size(data, 0)
-        try:
-            return frames.read_record(data, 0, self.header.seed, offset), data
-        except Torn:  # a key of some kilobytes
-            data = file.pread(size, offset)
-            return frames.read_record(data, 0, self.header.seed, offset), data
-
-    def record(self, where: Where) -> tuple[frames.Record, bytes]:
-        """The record, and bytes of the file from its start on."""
-        file = open_files.get(self.path)
-        return self._record(file, file.pread(min(where.size, _WHOLE_RECORD), where.offset), where.offset, where.size)
-
-    def payload(self, where: Where, mapped: bool | None = None) -> tuple[frames.Record, memoryview]:
-        """A record and its payload, whose checksum held; mapped if asked for, or if its codec says so."""
-        record, data = self.record(where)
-        offset = where.offset
-        if mapped or (mapped is None and record.codec.startswith(MAPPED_CODEC)):
-            view = open_files.get(self.path).map(record.start, record.length) if record.length else memoryview(b"")
-        elif record.start + record.length <= offset + len(data):
-            view = memoryview(data)[record.start - offset :][: record.length]
-        else:
-            view = memoryview(open_files.get(self.path).pread(record.length, record.start))
-        if len(view) != record.length or not frames.payload_holds(view, record.checksum):
-            raise Unreadable("a value is damaged")
-        return record, view
+    def view(self, file: File, start: int, length: int) -> memoryview:
+        """A part of the file as a memory map, of which there is one for a sealed shard, and few for a growing one."""
+        end = start + length
+        if end > len(self._mapped):
+            size = file.stat().st_size
+            if self.footer is None and size < 2 * len(self._mapped):
+                # Each map holds a descriptor: a growing shard is mapped anew only when it is twice as long.
+                return memoryview(file.pread(length, start))
+            self._mapped = file.map(0, size)
+        return self._mapped[start:end]
 
     def stamp(self, key: str) -> tuple[int, float] | None:
         """When the newest value of a key was written, and the seconds that it took."""
@@ -387,7 +295,7 @@ class Shard:
             block = frames.read_block(data, 0, self.header.seed, offset)
             row = frames.row_of(data, block, name)
             return ((block.time, frames.row_seconds(data, block, row)) if row >= 0 else None), offset + size
-        record, _ = self._record(file, data, offset, size)
+        record = record_at(file, data, self.header.seed, offset, size)
         return ((record.time, record.seconds) if frames.encode(record.key) == name else None), offset + size
 
     def owner(self) -> int:
@@ -403,7 +311,3 @@ class Shard:
                     self.table[key] = columns.DELETED
                     break
         warn_once(self.path, why)
-
-
-#: Codecs (whatever their version) whose payload is given as a view of a memory map.
-MAPPED_CODEC = "memmap"

@@ -20,10 +20,11 @@ from . import columns, frames, provenance
 from .decoding import decode
 from .failure import CODEC as FAILURE_CODEC
 from .failure import Failure
-from .files import Buffer, Unreadable, discard, sync_folder
+from .files import Buffer, discard, sync_folder
 from .index import Index
 from .options import Found, Options, State
-from .shard import Shard, Where
+from .records import Reader, Where
+from .shard import Shard
 from .writer import ShardWriter
 
 #: A block is committed after so many seconds, items or bytes.
@@ -105,31 +106,44 @@ class Sharded:
         with self.lock:
             hits = self._find_fresh(keys)
         failures: dict[str, Failure] = {}
-        records = [(key, hit) for key, hit in hits.items() if type(hit) is Where]
-        for key, where in records:
-            try:
-                value = self._decode(where)
-            except Unreadable as why:
+        records = [(hit.shard.name, hit.offset, key, hit) for key, hit in hits.items() if type(hit) is Where]
+        records.sort(key=lambda record: record[:2])
+        reader = Reader()
+        for _, _, key, where in records:
+            value = self._load(reader, key, where)
+            if value is columns.DELETED:
                 del hits[key]
-                with self.lock:
-                    self._index.spoil(key, where, str(why))
-                continue
-            if isinstance(value, Failure) and where.failed:
+            elif isinstance(value, Failure) and where.failed:
                 del hits[key]
                 failures[key] = value
             else:
                 hits[key] = value
         return Found(hits, failures)
 
-    def _decode(self, where: Where) -> object:
+    def _load(self, reader: Reader, key: str, where: Where) -> object:
+        """The value or failure of a record; DELETED if it cannot be read, or is gone."""
         try:
-            record, payload = where.shard.payload(where)
+            record, payload = reader.payload(where)
             owner = where.shard.owner() if record.flags & frames.PICKLED else os.geteuid()
-        except frames.DAMAGE as why:
-            raise Unreadable(str(why) or "a value is damaged") from why
-        except OSError as why:
-            raise Unreadable(f"it cannot be read ({why.strerror})") from why
-        return decode(record, payload, owner, self.options, where.shard.path)
+            return decode(record, payload, owner, self.options, where.shard.path)
+        except FileNotFoundError:
+            return self._load_moved(reader, key, where)
+        except frames.DAMAGE as error:
+            why = str(error) or "a value is damaged"
+        except OSError as error:
+            why = f"it cannot be read ({error.strerror})"
+        with self.lock:
+            self._index.spoil(key, where, why)
+        return columns.DELETED
+
+    def _load_moved(self, reader: Reader, key: str, where: Where) -> object:
+        """Looks again for an entry whose shard was deleted or compacted since it was found."""
+        with self.lock:
+            self._index.refresh()
+            hit = self._index.find([key]).get(key, columns.DELETED)
+        if type(hit) is not Where:
+            return hit
+        return columns.DELETED if hit.shard is where.shard else self._load(reader, key, hit)
 
     def states(self, keys: Sequence[str], *, fresh: bool = True) -> dict[str, State]:
         """What is stored of the keys, without decoding."""

@@ -1,0 +1,84 @@
+"""Reading single records: where one is, its head, and its payload, whose checksum held."""
+
+from __future__ import annotations
+
+import typing as tp
+
+from . import frames
+from .files import File, Torn, Unreadable, open_files
+
+if tp.TYPE_CHECKING:
+    from .shard import Shard
+
+#: Codecs (whatever their version) whose payload is given as a view of a memory map.
+MAPPED_CODEC = "memmap"
+
+#: Records up to this size are read together with the next ones, if those before them were wanted too.
+_SMALL = 1 << 15
+_MOST_AHEAD = 1 << 20
+
+
+class Where:
+    """A value or failure that is not in a column: which frame of which shard holds it."""
+
+    __slots__ = ("failed", "offset", "shard", "size")
+
+    def __init__(self, shard: Shard, offset: int, size: int, failed: bool) -> None:
+        self.shard = shard
+        self.offset = offset
+        self.size = size
+        self.failed = failed
+
+
+def record_at(file: File, data: bytes, seed: int, offset: int, size: int) -> frames.Record:
+    """The record at `offset`, of which `data` are the first bytes."""
+    frames.frame_size(data, 0)
+    try:
+        return frames.read_record(data, 0, seed, offset)
+    except Torn:  # a key of some kilobytes
+        return frames.read_record(file.pread(size, offset), 0, seed, offset)
+
+
+class Reader:
+    """Reads records, best in the order in which they were written."""
+
+    def __init__(self) -> None:
+        self._file: File | None = None
+        self._start = 0
+        self._data = b""
+        self._ahead = 0
+
+    def payload(self, where: Where) -> tuple[frames.Record, memoryview]:
+        """A record and its payload; Unreadable if it is not what was written."""
+        assert where.shard.header is not None
+        file = open_files.get(where.shard.path)
+        data = self._bytes(file, where.offset, where.size)
+        record = record_at(file, data, where.shard.header.seed, where.offset, where.size)
+        start = record.start - where.offset
+        if record.codec.startswith(MAPPED_CODEC) and record.length:
+            view = where.shard.view(file, record.start, record.length)
+        elif len(data) - start < record.length:
+            view = memoryview(file.pread(record.length, record.start))
+        elif where.size <= _SMALL:
+            # A copy: what a codec keeps of it must not keep all that was read ahead.
+            view = memoryview(data[start : start + record.length])
+        else:
+            view = memoryview(data)[start : start + record.length]
+        if len(view) != record.length or not frames.payload_holds(view, record.checksum):
+            raise Unreadable("a value is damaged")
+        return record, view
+
+    def _bytes(self, file: File, offset: int, size: int) -> bytes:
+        """Bytes from `offset` on: all of the frame, unless it is very large."""
+        if size > _SMALL:
+            return file.pread(min(size, _MOST_AHEAD), offset)
+        end = self._start + len(self._data)
+        if file is not self._file or not self._start <= offset <= end:
+            self._ahead = size
+        elif offset + size <= end:
+            return self._data[offset - self._start : offset - self._start + size]
+        else:
+            self._ahead = min(2 * self._ahead + size, _MOST_AHEAD)
+        self._file, self._start = file, offset
+        self._data = file.pread(max(size, self._ahead), offset)
+        return self._data[:size]
