@@ -28,6 +28,7 @@ from .executors import lend_place
 from .infra import Infra
 from .run import Chunk, Compute, Outcome, Run, Target, open_cache
 from .submission import Part, submit_chunks, workers
+from .workdir import InWorkDir
 
 INLINE = (None, "debug")
 POOLS = ("threadpool", "processpool")

@@ -80,5 +80,6 @@ class JobLostError(CachedModelError):
 class ItemErrors(ExceptionGroup[Exception], CachedModelError):
     """The failures of a map's items: an exception group, even for one, whose members name their item."""
 
-    def derive(self, excs: Sequence[Exception], /) -> ItemErrors:  # type: ignore[override]  # only Exceptions are items' failures
+    def derive(self, excs: Sequence[Exception], /) -> ItemErrors:  # type: ignore[override]  # items fail by Exceptions
+        """A group of some of the members, as ``split`` and ``subgroup`` make it."""
         return ItemErrors(self.message, excs)

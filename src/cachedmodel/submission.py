@@ -147,7 +147,7 @@ def _submit_group(group: Sequence[tuple[Call, Part]], max_jobs: int | None) -> N
         parameters={name: infra.__dict__[name] for name in PARAMETERS if infra.__dict__[name] is not None},
         survive_submitter=infra.survive_submitter,
     )
-    code = infra.workdir.prepare(os.path.join(logs, "code")) if infra.workdir is not None and logs else None
+    code = infra.workdir.prepare(os.path.join(logs, "code"), skip=[str(infra.folder), logs]) if infra.workdir is not None and logs else None
     calls = [part.run.drive if part.run is not None else call.travelling(part.keys, code) for call, part in group]
     handles = executor.submit(calls, max_jobs=min(filter(None, (max_jobs, infra.max_jobs)), default=None))
     for (call, part), handle in zip(group, handles, strict=True):
