@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -233,7 +234,7 @@ def handles_after_submitter(tmp_path: Path, survive: str, end: str) -> list[Hand
     return [attach("local", *line.split()) for line in run.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("end", ["returns", "killed"])
+@pytest.mark.parametrize("end", [pytest.param("returns", marks=pytest.mark.slow), "killed"])
 def test_jobs_end_with_their_submitter(tmp_path: Path, end: str) -> None:
     """Whichever way the submitter ends, its running jobs are stopped and its queued ones cancelled."""
     handles = handles_after_submitter(tmp_path, "", end)
@@ -246,7 +247,7 @@ def test_jobs_end_with_their_submitter(tmp_path: Path, end: str) -> None:
     calls.until(lambda: is_alive(runner_of(handles[0])) is False)
 
 
-@pytest.mark.parametrize("end", ["returns", "killed"])
+@pytest.mark.parametrize("end", [pytest.param("returns", marks=pytest.mark.slow), "killed"])
 def test_jobs_survive_their_submitter(tmp_path: Path, end: str) -> None:
     """By a setting, running jobs go on and queued ones have their turn."""
     handles = handles_after_submitter(tmp_path, "survive", end)
@@ -337,3 +338,26 @@ def test_a_forked_child_has_a_queue_of_its_own(tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
     (tmp_path / "go").touch()
     assert handle.wait(PATIENCE_S)
+
+
+def test_a_job_without_its_folder_is_lost(tmp_path: Path) -> None:
+    """Whoever removes the files of a job that runs ends the waiting for it, and the queue goes on."""
+    handle = submit_hold(tmp_path)
+    shutil.rmtree(str(handle.folder))
+
+    assert handle.wait(5)
+    assert "lost its folder: it was removed" in str(handle.error())
+    (tmp_path / "go").touch()
+    later = get_executor("local", folder=str(tmp_path / "jobs"), max_jobs=1).submit([calls.nothing])[0]
+    assert later.wait(PATIENCE_S)
+    assert later.error() is None
+
+
+def test_the_cores_of_a_job_are_those_it_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cpus_per_task limits numerical libraries, and the pools that the job makes."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    executor = get_executor("local", folder=str(tmp_path / "jobs"), parameters={"cpus_per_task": 1})
+    handle = executor.submit([partial(calls.note_surroundings, tmp_path / "note", "OMP_NUM_THREADS")])[0]
+
+    assert handle.wait(PATIENCE_S)
+    assert [(tmp_path / "note").read_text().split("\n")[line] for line in (0, 2)] == ["1", "1"]

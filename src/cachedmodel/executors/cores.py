@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import os
+from collections.abc import MutableMapping
 
+THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _share: int | None = None
 
 
@@ -27,6 +29,12 @@ def set_share(cores: int) -> None:
     """Limits this process, a worker of a pool, to its part of the cores."""
     global _share
     _share = cores
+
+
+def limit_threads(environ: MutableMapping[str, str], cores: int) -> None:
+    """Has BLAS and OpenMP use so many cores, where the environment does not say it already."""
+    for name in THREAD_LIMITS:
+        environ.setdefault(name, str(cores))
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cachedmodel.errors import InfraError, JobLostError
 from cachedmodel.executors import interpreter, runner
 from cachedmodel.executors.base import Status
-from cachedmodel.executors.cores import usable_cores
+from cachedmodel.executors.cores import limit_threads, usable_cores
 from cachedmodel.executors.exits import describe_exit
 from cachedmodel.executors.jobfiles import (
     Batch,
@@ -54,8 +54,9 @@ class LocalExecutor:
     folder
         Where each submission makes a folder of its own.
     parameters
-        ``timeout_min`` (None: no limit), ``tasks_per_node`` (processes that each run the call), ``conda_env`` and
-        ``max_pickle_size_gb`` count; what only a cluster can do is ignored.
+        ``timeout_min`` (None: no limit), ``tasks_per_node`` (processes that each run the call), ``cpus_per_task``
+        (limits BLAS, OpenMP and `usable_cores` in the job), ``conda_env`` and ``max_pickle_size_gb`` count; what only a
+        cluster can do is ignored.
     max_jobs
         Never start a job while that many jobs of this process are running; the cores by default.
     survive_submitter
@@ -90,6 +91,11 @@ class LocalExecutor:
         write_submissions(calls, [each.submitted for each in files], self._parameters)
         ranks = tp.cast(int, self._parameters.get("tasks_per_node", 1))
         timeout_min = tp.cast("float | None", self._parameters.get("timeout_min"))
+        surroundings = Surroundings.of_this_process()
+        if "cpus_per_task" in self._parameters:
+            cores = tp.cast(int, self._parameters["cpus_per_task"])
+            limit_threads(surroundings.environ, cores)
+            surroundings.environ.setdefault("CACHEDMODEL_CORES", str(cores))
         order = runner.Order(
             folder=folder,
             job_ids=tuple(each.job_id for each in files),
@@ -98,7 +104,7 @@ class LocalExecutor:
             python=interpreter_command(self._parameters),
             ranks=ranks,
             timeout_min=timeout_min,
-            surroundings=Surroundings.of_this_process(),
+            surroundings=surroundings,
         )
         with _client.lock:
             name = _client.ready(folder)
@@ -125,8 +131,7 @@ class LocalHandle:
         ended = read_record(self._files.ended, Ended)
         if ended is None and time.monotonic() > self._looked + LOOK_S and self._is_lost():
             # a second look: it may have ended in between
-            ended = read_record(self._files.ended, Ended) or Ended([], lost="was killed, together with its queue")
-        self._looked = max(self._looked, 0.0)
+            ended = read_record(self._files.ended, Ended) or Ended([], lost=self._how_lost())
         if ended is not None:
             self._error = self._read_error(ended)
             self._ended = ended
@@ -181,9 +186,14 @@ class LocalHandle:
     def _is_lost(self) -> bool:
         self._looked = time.monotonic()
         if not self._runner_is_dead():
-            return False
+            return not os.path.isdir(self.folder)
         started = read_record(self._files.started, Started)
         return started is None or not started.process or is_alive(started.process) is False
+
+    def _how_lost(self) -> str:
+        return (
+            "was killed, together with its queue" if os.path.isdir(self.folder) else "lost its folder: it was removed"
+        )
 
     def _runner_is_dead(self) -> bool:
         self._batch = self._batch or read_record(self._files.batch, Batch)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 from cachedmodel.errors import InfraError, JobLostError
 from cachedmodel.executors import interpreter, worker
-from cachedmodel.executors.cores import usable_cores
+from cachedmodel.executors.cores import limit_threads, usable_cores
 from cachedmodel.executors.exits import describe_exit, kill_group, see_off
 from cachedmodel.executors.outcome import Raised, dump_call
 from cachedmodel.executors.pool import Pool, PoolCall
@@ -27,7 +27,6 @@ from cachedmodel.executors.pool import Pool, PoolCall
 if tp.TYPE_CHECKING:
     import subprocess
 
-THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 ATTEMPTS = 3  # to hand a call to a worker that ends before it takes it
 LOOK_S = 1.0  # a child of the worker may hold the socket open when the worker is gone
 
@@ -142,8 +141,7 @@ class ProcessPool(Pool):
 
     def _prepare(self, calls: Sequence[Callable[[], object]]) -> Sequence[Callable[[], object]]:
         surroundings = worker.Surroundings.of_this_process()
-        for name in THREAD_LIMITS:
-            surroundings.environ.setdefault(name, "1")
+        limit_threads(surroundings.environ, 1)
         try:
             return [DumpedCall(dump_call(call), surroundings) for call in calls]
         except Exception as error:  # whatever the user's __reduce__ raises

@@ -73,6 +73,7 @@ class Runner:
         self._connection: Connection | None = connection
         self._queue: Queue[Job] = Queue()
         self._running: dict[int, Running] = {}
+        self._unwritten: list[tuple[JobFiles, Ended]] = []
         self._wake, wakes = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wakes, False)
@@ -85,6 +86,7 @@ class Runner:
             self._receive()
             self._reap()
             self._look()
+            self._write_ends()
             self._start()
 
     def _sleep(self) -> None:
@@ -92,7 +94,7 @@ class Runner:
         sources: list[tp.Any] = [self._wake]  # Any: select takes whatever has a fileno
         if self._connection is not None:
             sources.append(self._connection)
-        select.select(sources, [], [], TICK_S if self._running else None)
+        select.select(sources, [], [], TICK_S if self._running or self._unwritten else None)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake, 4096)
 
@@ -110,7 +112,7 @@ class Runner:
     def _end_with_submitter(self) -> None:
         reason = "because the process that submitted it ended (survive_submitter=False)"
         for job in self._queue.withdraw_those(lambda job: not job.order.survive):
-            write_record(job.files.ended, Ended([], cancelled=reason))
+            self._unwritten.append((job.files, Ended([], cancelled=reason)))
         for pid, running in self._running.items():
             if not running.job.order.survive:
                 _stop(pid, running, reason)
@@ -127,7 +129,7 @@ class Runner:
         try:
             pid = os.fork()
         except OSError as error:
-            write_record(job.files.ended, Ended([], lost=f"could not be started: {error}"))
+            self._unwritten.append((job.files, Ended([], lost=f"could not be started: {error}")))
             return None
         if pid == 0:
             try:
@@ -166,9 +168,21 @@ class Runner:
             files = running.job.files
             ended = read_record(files.ended, Ended)
             if running.cancelled and (ended is None or ended.cancelled):
-                write_record(files.ended, Ended([], cancelled=running.cancelled))
+                self._unwritten.append((files, Ended([], cancelled=running.cancelled)))
             elif ended is None:
-                write_record(files.ended, Ended([], lost=f"lost its controlling process, which {describe_exit(code)}"))
+                how = f"lost its controlling process, which {describe_exit(code)}"
+                self._unwritten.append((files, Ended([], lost=how)))
+
+    def _write_ends(self) -> None:
+        """Tells how jobs ended; on a full disk, as soon as there is room."""
+        unwritten, self._unwritten = self._unwritten, []
+        for files, ended in unwritten:
+            try:
+                write_record(files.ended, ended)
+            except FileNotFoundError:  # the folder was removed, which the handles see
+                pass
+            except OSError:
+                self._unwritten.append((files, ended))
 
     def _look(self) -> None:
         """What files ask for: cancelled jobs stop, waiting jobs lend their places."""
