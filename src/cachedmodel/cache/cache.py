@@ -213,7 +213,7 @@ class Cache:
             taken = self._claims.take(wanted, self.options) if wanted else []
             if not taken:
                 return []
-            self._store.refresh()
+            self._store.refresh(self._claims.listing)
             granted = self._unstored(taken, replace, fresh=False)
             if len(granted) < len(taken):
                 mine = set(granted)

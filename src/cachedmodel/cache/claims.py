@@ -1,12 +1,14 @@
 """Claims: small files that say who computes what, so that it is computed once.
 
-A claim is a file `.claim-<number>`, made with link(2) under the number after the highest that is seen: whoever makes
-it has seen all before it, on any host, and one of two that try the same wins. It never changes: it names its keeper
-and the keys (as 128-bit hashes), and ends when it is removed or its keeper is dead. Taking over is making the next
-number; only who holds a higher number removes the claim of a dead.
+A claim is a file `.claim-<number>`, made with link(2) under the number after the highest that is seen; one of two
+that try the same wins. It never changes: it names its keeper and the keys (as 128-bit hashes), and ends when it is
+removed or its keeper is dead. Taking over is making the next number; only who holds a higher number removes the
+claim of a dead.
 
-In the folder of a map numbers never go back (the highest file stays, replaced by one without keys), so what was
-read of a file stays true. In the folder of a task nothing stays, so files are read anew each time.
+In the folder of a map numbers never go back: the highest file stays, replaced by one without keys. So what was read of
+a file stays true, and a number that is still the highest after it was made proves that all before it were seen; one
+that others have passed and removed meanwhile does not. In the folder of a task nothing stays, so files are read anew
+each time, and a claim that is not alone afterwards is withdrawn.
 
 Claims are a hint, not a fence: what is published is published atomically all the same.
 """
@@ -70,6 +72,8 @@ class Claims:
         self._folder = folder
         self._root = root
         self._single = single
+        #: The names in the folder, as last seen: after a claim was made, later than the claim.
+        self.listing: list[str] = []
         #: Claims by number, as last seen.
         self._files: dict[int, _Claim] = {}
         #: Digest -> number of the newest claim on it.
@@ -92,12 +96,7 @@ class Claims:
 
     def refresh(self) -> None:
         """Looks which claims there are."""
-        try:
-            names = os.listdir(self._folder)
-        except (FileNotFoundError, NotADirectoryError):
-            names = []
-        tails = [name[len(PREFIX) :] for name in names if name.startswith(PREFIX)]
-        numbers = {int(tail) for tail in tails if tail.isdecimal()}
+        numbers = self._numbers()
         if self._single or (self._files and max(numbers, default=0) < max(self._files)):
             self._files.clear()  # a task's folder, one made anew, or an old listing: numbers mean nothing
             self._newest.clear()
@@ -107,6 +106,15 @@ class Claims:
         for number in sorted(numbers - self._files.keys()):
             with contextlib.suppress(OSError):
                 self._learn(number, _read(self._path(number)))
+
+    def _numbers(self) -> set[int]:
+        """The numbers of the claims that are in the folder now."""
+        try:
+            self.listing = os.listdir(self._folder)
+        except (FileNotFoundError, NotADirectoryError):
+            self.listing = []
+        tails = [name[len(PREFIX) :] for name in self.listing if name.startswith(PREFIX)]
+        return {int(tail) for tail in tails if tail.isdecimal()}
 
     def _learn(self, number: int, claim: _Claim) -> None:
         self._files[number] = claim
@@ -189,7 +197,7 @@ class Claims:
             lives.let_go()
             time.sleep(delay)
             delay = min(2 * delay, 0.1)
-        dead = {self._newest.get(digest(key)) for key in free} - {None, number}
+        dead = {self._claim_on(key) for key in free}
         self._left[number] = set(free)
         self._mine.update(dict.fromkeys(free, number))
         self._bury(dead, number, options)
@@ -204,7 +212,12 @@ class Claims:
         """The number of a new claim; None if somebody else was first."""
         number = max(self._files, default=0) + 1
         data = _pack(keeper, [digest(key) for key in keys])
-        return number if publish_first(self._path(number), [data], options.permissions) else None
+        if not publish_first(self._path(number), [data], options.permissions):
+            return None
+        if not self._single and max(self._numbers(), default=number) > number:
+            discard(self._path(number))  # others went past this number while it was not there
+            return None
+        return number
 
     def _adopt_number(self, number: int, keys: Iterable[str], keeper: Keeper | None = None) -> None:
         self._learn(number, _Claim(keeper or me(), [digest(key) for key in keys]))

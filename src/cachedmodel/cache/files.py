@@ -22,6 +22,7 @@ ASIDE = ".tmp"
 MOST_OPEN = 128
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_BIG = 1 << 20
 _IOV = 512  # IOV_MAX is 1,024 on Linux and macOS
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -170,6 +171,9 @@ class File:
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only at the end of the file."""
+        if size > _BIG:
+            # A damaged length must not allocate what the file cannot hold.
+            size = max(0, min(size, self.stat().st_size - offset))
         data = os.pread(self.fd, size, offset)
         if len(data) == size or not data:
             return data

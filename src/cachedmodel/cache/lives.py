@@ -174,7 +174,7 @@ class Lives:
                 self._beat()
             slow = self._thread if self._thread is not None and self._thread.seconds > pace else None
             if self._thread is None or slow is not None:
-                self._thread = Periodic(self._beat_if_held, pace, "cachedmodel-heartbeat")
+                self._thread = Periodic(self._beat_if_held, pace, f"cachedmodel-heartbeat {self._folder}")
                 self._thread.start()
         if slow is not None:
             slow.stop()
@@ -221,11 +221,11 @@ class Lives:
         except OSError:
             beat = b""  # a mount may not show it yet, so this is no proof either
         now = time.monotonic()
-        last, since = self._seen.setdefault(keeper.life, (beat, now))
-        if beat != last and beat:
+        seen = self._seen.get(keeper.life)
+        if seen is None or (beat and beat != seen[0]):
             self._seen[keeper.life] = (beat, now)
             return True
-        return now - since < lease_s
+        return now - seen[1] < lease_s
 
     def bury(self, keeper: Keeper) -> None:
         """Removes the life file of a process that is dead."""
