@@ -63,8 +63,7 @@ class Features(Config):
         row, column = np.indices(image.shape) * self.cells // len(image)
         place = (row * self.cells + column) * self.orientations + direction
         histogram = np.bincount(place.ravel(), np.hypot(dx, dy).ravel(), self.cells**2 * self.orientations)
-        length = float(np.linalg.norm(histogram))
-        return histogram / length if length else histogram
+        return histogram / max(float(np.linalg.norm(histogram)), 1e-9)
 
 
 class Logistic(Config):
