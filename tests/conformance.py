@@ -7,16 +7,105 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cachedmodel.errors import ComputeError, InfraError, JobLostError
+from cachedmodel.codecs import PickleRefusedError, dump, load
+from cachedmodel.errors import CacheError, ComputeError, InfraError, JobLostError
 from cachedmodel.executors import Executor, get_executor, usable_cores
+from tests.codecs.exactness import exactly_equal
+from tests.codecs.roundtrip import again, join
 from tests.executors import calls
 from tests.executors.calls import PATIENCE_S, Write
+
+
+class CodecTests:
+    """What every codec promises. A subclass names the codec, gives values, and says what is special."""
+
+    codec: str
+    pickles = False
+    """Loading may run code: it is told in the payload, and refused where that is not allowed."""
+    views = False
+    """Arrays are views of the payload."""
+    damages = 100
+    """How many times each value is damaged."""
+
+    def values(self) -> Sequence[object]:
+        """Values that the codec takes."""
+        raise NotImplementedError
+
+    def declined(self) -> Sequence[object]:
+        """Values that the codec declines, because they would not come back exactly."""
+        return ()
+
+    def test_values_come_back_exactly(self) -> None:
+        """Type and value are the same."""
+        for value in self.values():
+            back = again(value, self.codec, allow_pickle=self.pickles)
+            assert exactly_equal(back, value), (value, back)
+
+    def test_payloads_are_bytes_with_a_name(self) -> None:
+        """The name leads back to the codec, and the length of each part is its number of bytes."""
+        for value in self.values():
+            payload = dump(value, self.codec)
+            assert payload.codec == self.codec
+            assert sum(map(len, payload.parts)) == len(b"".join(payload.parts))
+
+    def test_values_are_independent_of_their_bytes(self) -> None:
+        """What was loaded stays as it is when the payload is overwritten, unless it is a view of it."""
+        if self.views:
+            return
+        for value in self.values():
+            memory = bytearray(join(dump(value, self.codec)))
+            back = load(self.codec, memoryview(memory).toreadonly())
+            memory[:] = b"\xff" * len(memory)
+            assert exactly_equal(back, value)
+
+    def test_other_values_are_declined(self) -> None:
+        """An error names the codec, the type and the remedy."""
+        for value in self.declined():
+            with pytest.raises(CacheError, match=rf"{self.codec}.* cannot store a value of type .*; use codec=None"):
+                dump(value, self.codec)
+
+    def test_pickle_is_told_and_refused(self) -> None:
+        """A payload says whether it holds a pickle, and no pickle is written or loaded where that is not allowed."""
+        for value in self.values():
+            payload = dump(value, self.codec)
+            assert payload.pickled == self.pickles
+            if self.pickles:
+                with pytest.raises(PickleRefusedError, match="allow_pickle"):
+                    dump(value, self.codec, allow_pickle=False)
+                with pytest.raises(PickleRefusedError, match="allow_pickle"):
+                    load(self.codec, join(payload), allow_pickle=False)
+
+    def test_truncated_bytes_are_refused(self) -> None:
+        """A payload that ends too early is an error that says so, and never a value."""
+        for value in self.values():
+            data = join(dump(value, self.codec))
+            for size in {*range(min(len(data), 200)), *range(0, len(data), 97)}:
+                with pytest.raises((ValueError, CacheError)):
+                    load(self.codec, data[:size])
+
+    def test_damaged_bytes_are_refused_or_read(self) -> None:
+        """Whatever byte is changed, there is a value or an error that says so: no other error, and no crash."""
+        if self.pickles:  # what a damaged pickle does is for the checksum to prevent
+            return
+        generator = random.Random(0)
+        for value in self.values():
+            data = bytearray(join(dump(value, self.codec)))
+            for _ in range(self.damages):
+                damaged = bytearray(data)
+                for _ in range(generator.choice((1, 1, 2, 5))):
+                    # Structure stands at the beginning.
+                    damaged[int(len(data) * generator.random() ** 2)] = generator.randrange(256)
+                try:
+                    load(self.codec, memoryview(damaged).toreadonly(), allow_pickle=False)
+                except (ValueError, CacheError):
+                    continue
 
 
 HOSTILE_NAME = "jobs of 'me';\n\"$HOME\" é"

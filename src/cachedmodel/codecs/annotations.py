@@ -84,9 +84,11 @@ def _why_not(annotation: object, allow_pickle: bool) -> str | None:
         return reasons[0] if all(reasons) else None
     if isinstance(annotation, tp.NewType):
         return _why_not(annotation.__supertype__, allow_pickle)
+    if annotation is threading.Lock or annotation is threading.RLock:  # functions, before Python 3.13
+        return _sentence(type(threading.Lock()), "a lock")
     if annotation in _IO or origin in _IO:
         return _sentence(annotation, _NEVER[io.TextIOWrapper])
-    if origin is collections.abc.Callable or annotation is tp.Callable:
+    if origin is collections.abc.Callable or annotation in (tp.Callable, collections.abc.Callable):
         return None if allow_pickle else _pickle_only(annotation)
     if isinstance(origin, type):
         if issubclass(origin, collections.abc.Collection) and not issubclass(origin, str):

@@ -118,8 +118,8 @@ def _restore_scalar(state: State, views: bool) -> object:
 
 
 def _reduce_text(scalar: np.str_ | np.bytes_) -> State:
-    # Not by their dtype, which drops zeros at the end.
-    return (str(scalar) if isinstance(scalar, np.str_) else bytes(scalar),)
+    # Not by their dtype, nor by their own str, which drop zeros at the end.
+    return (str.__str__(scalar) if isinstance(scalar, np.str_) else bytes.__getitem__(scalar, slice(None)),)
 
 
 def _restore_text(state: State, views: bool) -> object:

@@ -88,11 +88,13 @@ def _pickler(stream: io.BytesIO, keep: tp.Callable[[pickle.PickleBuffer], bool])
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it is not annotated
-        """Refuses open files, which cloudpickle would replace by their text."""
+        """Refuses what cloudpickle would replace: open files by their text, views of memory by bytes."""
 
         def reducer_override(self, obj: object) -> tp.Any:
             if isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
                 raise pickle.PicklingError("an open file cannot be stored")
+            if isinstance(obj, memoryview):
+                raise pickle.PicklingError("a memoryview cannot be stored")
             return super().reducer_override(obj)
 
     return tp.cast(pickle.Pickler, Pickler(stream, protocol=5, buffer_callback=keep))

@@ -201,10 +201,9 @@ def _load_named(codec: str, payload: memoryview, allow_pickle: bool) -> object:
             f"loading a value of the codec {codec!r} may run code, and pickle is not allowed here: "
             "set allow_pickle=True if you trust whoever wrote it"
         )
-    if codec == PICKLE:
-        return load_pickle(payload)
+    load_payload = load_pickle if codec == PICKLE else _codecs[known(codec)].load
     try:
-        return _codecs[known(codec)].load(payload)
+        return load_payload(payload)
     except CacheError:
         raise
     except Exception as error:

@@ -78,7 +78,7 @@ def _layout(tensor: tp.Any) -> tuple[tuple[int, ...], tp.Any]:
 
 def _dtype(name: object) -> tp.Any:
     dtype = getattr(torch, name, None) if isinstance(name, str) else None
-    if not isinstance(dtype, torch.dtype):
+    if not isinstance(dtype, torch.dtype) or str(dtype).startswith("torch.q"):  # quantized
         raise ValueError(f"unknown dtype {name!r}")
     return dtype
 

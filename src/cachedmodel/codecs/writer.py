@@ -321,8 +321,11 @@ def _bools(writer: Writer, values: Collection[bool]) -> bool:
 
 
 def _strs(writer: Writer, values: Collection[str]) -> bool:
+    lengths = list(map(len, values))
+    if sum(lengths) > INLINE * len(lengths):
+        return False  # one by one, so that long strings that come again are written once
     writer.out += b"s"
-    _ints(writer, list(map(len, values)))
+    _ints(writer, lengths)
     writer.text("".join(values))
     return True
 
