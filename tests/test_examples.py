@@ -35,7 +35,7 @@ def digits(folder: Path, *arguments: str, images: int = IMAGES) -> Ran:
         r"^(\w+): +computed +([\d,]+), from the cache +([\d,]+), in [\d.]+ s$", done.stdout, re.MULTILINE
     )
     counts = {what: (int(computed.replace(",", "")), int(stored.replace(",", ""))) for what, computed, stored in found}
-    return Ran(counts, done.stdout.split("\n\n")[1], done.stderr)
+    return Ran(counts, done.stdout.split("\n\n")[1].strip(), done.stderr)
 
 
 class Swept(tp.NamedTuple):
