@@ -143,7 +143,7 @@ class Bound:
             return _config.different(self._identity().shown)
         return _config.counted(self._model, self._exclude()) if uid else _config.whole(self._model)
 
-    def iter_cached(self) -> Iterator[CachedModel]:
+    def iter_cached(self) -> Iterator[tp.Any]:  # Any: the model's own type, which infra.iter_cached() knows
         """Models of this class whose results are stored beside this one's, with this one's settings."""
         folder = self._method_folder()
         if folder is None:

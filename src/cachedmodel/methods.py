@@ -212,7 +212,7 @@ class BoundTask(Bound, tp.Generic[R_co]):
 
     def job_array(
         self, max_workers: int = 256, allow_empty: bool = False, allow_repeated_tasks: bool = False
-    ) -> AbstractContextManager[list[CachedModel]]:
+    ) -> AbstractContextManager[list[tp.Any]]:  # Any: the model's own type, which infra.job_array() knows
         """A list of models to fill in a ``with`` block; this task of all of them is submitted at its end, as one array.
 
         Parameters
@@ -330,9 +330,15 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
 
     single = False
 
+    @tp.overload
+    def __call__(self, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise"] = "raise") -> Iterator[Y_co]: ...
+    @tp.overload
+    def __call__(
+        self, items: Iterable[I_contra], /, *, on_error: tp.Literal["return"]
+    ) -> Iterator[Y_co | Exception]: ...
     def __call__(
         self, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise", "return"] = "raise"
-    ) -> Iterator[Y_co]:
+    ) -> Iterator[Y_co | Exception]:
         """The outputs in the order of the items, each as soon as it and those before it are there.
 
         Parameters
