@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import collections
 import math
+import os
 import subprocess
 import sys
 import threading
 import typing as tp
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -303,7 +305,11 @@ def test_values_come_back_in_another_process() -> None:
         "assert value['set'] == {'a', 'b', ('c', 1)}; print(value['array'].tolist(), value['color'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], input=join(payload), capture_output=True, cwd=".", env={"PYTHONHASHSEED": "7"}
+        [sys.executable, "-c", script],
+        input=join(payload),
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": "7"},
     )
 
     assert done.stdout.decode() == "[0, 1, 2, 3, 4] Color.RED\n", done.stderr.decode()

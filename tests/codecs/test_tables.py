@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import typing as tp
+import zoneinfo
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +19,7 @@ from tests.conformance import CodecTests
 pd: tp.Any = pytest.importorskip("pandas")
 pa: tp.Any = pytest.importorskip("pyarrow")
 
+PARIS = zoneinfo.ZoneInfo("Europe/Paris")
 COLUMNS: dict[str, tp.Any] = {
     "int": [1, 2, 3],
     "small": np.array([1, 2, 3], "u1"),
@@ -28,7 +31,7 @@ COLUMNS: dict[str, tp.Any] = {
     "when": pd.to_datetime(["2024-01-01", None, "2024-01-03"]),
     "nanoseconds": pd.array(np.array([1, 2, 3], "M8[ns]")),
     "seconds": pd.array(np.array([1, 2, 3], "M8[s]")),
-    "zoned": pd.date_range("2024-10-27", periods=3, freq="h", tz="Europe/Paris"),
+    "zoned": pd.date_range("2024-10-27", periods=3, freq="h", tz=PARIS),
     "utc": pd.date_range("2024-10-27", periods=3, tz=dt.UTC),
     "duration": pd.to_timedelta([1, None, 3], unit="s"),
     "category": pd.Categorical(["a", None, "b"], categories=["b", "a", "unused"], ordered=True),
@@ -38,12 +41,13 @@ COLUMNS: dict[str, tp.Any] = {
     "flag": pd.array([True, None, False], dtype="boolean"),
     "string": pd.array(["a", None, ""], dtype="string"),
     "python": pd.array(["a", None, ""], dtype=pd.StringDtype("python")),
-    "nanstring": pd.array(["a", None, ""], dtype=pd.StringDtype("python", na_value=np.nan)),
     "interval": pd.interval_range(0, 3),
     "cut": pd.cut([1, 2, 3], 2),
     "arrow": pd.array([[1], None, []], dtype=pd.ArrowDtype(pa.list_(pa.int8()))),
     "complex": np.array([1j, 2, 3]),
 }
+if "na_value" in inspect.signature(pd.StringDtype).parameters:  # since pandas 2.3
+    COLUMNS["nanstring"] = pd.array(["a", None, ""], dtype=pd.StringDtype("python", na_value=np.nan))
 
 
 def frame() -> tp.Any:
@@ -70,7 +74,7 @@ def indices() -> list[tp.Any]:
         pd.Index([True, False]),
         pd.Index([1, None], dtype="Int64"),
         pd.date_range("2024", periods=3, name="days"),
-        pd.date_range("2024", periods=3, freq="MS", tz="UTC"),
+        pd.date_range("2024", periods=3, freq="MS", tz=PARIS),
         pd.date_range("2024", periods=3)[[0, 2, 1]],
         pd.timedelta_range("1h", periods=3, freq="h"),
         pd.CategoricalIndex(["a", "b"], name="c"),
@@ -107,8 +111,8 @@ class TestTables(CodecTests):
             pd.Series([1, 2], index=["a", 1], name=("x", 1)),
             pd.Series(dtype="float32"),
             *indices(),
-            pd.Timestamp("2024-10-27 00:30", tz="UTC").tz_convert("Europe/Paris"),
-            pd.Timestamp("2024-10-27 01:30", tz="UTC").tz_convert("Europe/Paris"),  # the same hour again
+            pd.Timestamp("2024-10-27 00:30", tz="UTC").tz_convert(PARIS),
+            pd.Timestamp("2024-10-27 01:30", tz="UTC").tz_convert(PARIS),  # the same hour again
             pd.Timestamp(5, unit="s"),
             pd.Timestamp(1, unit="ns"),
             pd.Timedelta("1ns"),
@@ -123,7 +127,7 @@ class TestTables(CodecTests):
             pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}),
             type("Child", (pd.DataFrame,), {})({"a": [1]}),
             pd.Period("2024"),
-            pd.Timestamp(2024, 10, 27, fold=1),
+            pd.Timestamp(year=2024, month=10, day=27, fold=1),
         ]
 
 

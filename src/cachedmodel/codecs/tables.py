@@ -107,7 +107,7 @@ def describe_array(array: tp.Any) -> tuple[tp.Any, ...]:
         return "categories", np.asarray(array.codes), dtype.categories, bool(dtype.ordered)
     if isinstance(dtype, pd.DatetimeTZDtype):
         return "dates", np.asarray(array.tz_convert(None)), dtype.tz
-    if isinstance(dtype, pd.StringDtype):
+    if isinstance(dtype, pd.StringDtype) and dtype.storage in ("python", "pyarrow"):
         missing = np.asarray(array.isna())
         texts = array.to_numpy(dtype=object, na_value="").tolist()
         return "strings", dtype.storage, dtype.na_value is pd.NA, missing if missing.any() else None, texts
@@ -139,7 +139,8 @@ def _strings(storage: str, is_na: bool, missing: tp.Any, texts: list[tp.Any]) ->
     if missing is not None:
         flags = expect(missing, np.ndarray).tolist()
         texts = [None if is_missing else text for text, is_missing in zip(texts, flags, strict=True)]
-    return pd.array(expect(texts, list), pd.StringDtype(storage, na_value=pd.NA if is_na else np.nan))
+    dtype = pd.StringDtype(storage) if is_na else pd.StringDtype(storage, na_value=np.nan)  # since pandas 2.3
+    return pd.array(expect(texts, list), dtype)
 
 
 def _masked(numbers: tp.Any, missing: tp.Any) -> tp.Any:
