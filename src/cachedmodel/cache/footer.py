@@ -21,6 +21,9 @@ from xxhash import xxh3_64_intdigest
 from .files import File, Unreadable
 from .frames import FOOT, HEAD
 
+if tp.TYPE_CHECKING:
+    import numpy as np
+
 #: Rows of a page.
 PAGE = 256
 #: Bytes read from the end of a file in the hope that fence, sums and trailer are in it.
@@ -83,6 +86,17 @@ class Footer(tp.NamedTuple):
                 at = page.find(wanted, at + 1, 8 * rows)
             number += 1
         return sorted(found, reverse=True)
+
+    def hashes(self, file: File) -> np.ndarray[tp.Any, np.dtype[np.uint64]]:
+        """All hashes, sorted; Unreadable if a page is damaged."""
+        import numpy as np
+
+        start, size = self.offset + HEAD.size, 16 * PAGE
+        data = file.pread(16 * self.rows, start)
+        pages = [data[at : at + size] for at in range(0, 16 * self.rows, size)]
+        if any(xxh3_64_intdigest(page) != checksum for page, checksum in zip(pages, self.sums, strict=True)):
+            raise Unreadable("a page of its index is damaged")
+        return np.frombuffer(b"".join([page[: len(page) // 2] for page in pages]), dtype="<u8").astype(np.uint64)
 
     def all(self, file: File) -> list[tuple[int, int]]:
         """Hash and place of every row; Unreadable if a page is damaged."""

@@ -15,6 +15,7 @@ from xxhash import xxh3_64_intdigest
 
 from . import columns, frames
 from .files import open_files, warn_once
+from .merged import MergedIndex
 from .records import Where
 from .shard import ABSENT, SUFFIX, Shard
 
@@ -23,6 +24,9 @@ _MANY_KEYS = 256
 _MANY_PART = 8
 #: Changes of other processes after which a complete memo is built again rather than patched.
 _MOST_STALE = 10_000
+#: Entries that are remembered, and shards whose tables were filled because many of their keys were asked.
+_MOST_FOUND = 1 << 17
+_MOST_LOADED = 4
 
 
 class Index:
@@ -39,6 +43,7 @@ class Index:
         self._complete = False
         #: Keys whose place in a complete memo is not right any more.
         self._stale: set[str] = set()
+        self._merged = MergedIndex()
 
     # -- what there is
 
@@ -82,12 +87,14 @@ class Index:
         return True
 
     def _tail(self, shard: Shard) -> bool:
-        order = shard.order
+        order, was_begun = shard.order, shard.header is not None
         try:
             fresh = shard.tail(self.accept)
         except OSError as error:
             return self._set_aside(shard, error)
-        if fresh:
+        if shard.footer is not None and not was_begun:
+            self._forget_found()  # written and sealed since it was seen empty: its entries are not listed
+        elif fresh:
             self._apply(fresh)
         return shard.order != order or shard.ignored
 
@@ -149,6 +156,7 @@ class Index:
         if self._complete and self._newest and self._newest[0] is shard:
             self._memo.update(entries)
             self._stale.difference_update(entries)
+            self._limit()
         else:
             self._apply(entries)
 
@@ -196,7 +204,9 @@ class Index:
             rest = [key for key in rest if key in self._stale]
         elif len(rest) >= _MANY_KEYS and len(rest) * _MANY_PART >= self._sealed_rows():
             self._complete_memo()
-            return self.find(keys)
+            found = self.find(keys)
+            self._limit()
+            return found
         if rest:
             self._search(rest, found)
         return found
@@ -217,22 +227,34 @@ class Index:
         self._complete = True
 
     def _search(self, keys: Iterable[str], found: dict[str, object]) -> None:
-        rest = list(dict.fromkeys(keys))
-        names = {key: _hashed(key) for key in rest}
-        for shard in self._newest:
-            left = []
-            for key in rest:
-                value = self._ask(shard, key, names[key])
-                if value is ABSENT:
-                    left.append(key)
-                    continue
-                self._memo[key] = value
+        left = {key: _hashed(key) for key in keys}
+        self._stale.difference_update(left)
+        sealed = [shard for shard in self._newest if shard.table is None and shard.footer is not None]
+        candidates = self._merged.candidates([hashed for _, hashed in left.values()], sealed)
+        for shard in list(self._newest):
+            asked = left
+            if shard.table is None and candidates is not None:
+                here = candidates.get(shard.name, ())
+                asked = {key: name for key, name in left.items() if name[1] in here} if here else {}
+            answers = {
+                key: value for key, name in asked.items() if (value := self._ask(shard, key, name)) is not ABSENT
+            }
+            self._memo.update(answers)
+            for key, value in answers.items():
+                del left[key]
                 if value is not columns.DELETED:
                     found[key] = value
-            rest = left
-            if not rest:
+            if not left:
                 break
-        self._stale.difference_update(names)
+        self._limit()
+
+    def _limit(self) -> None:
+        """Keeps what is remembered bounded: the whole of a long map is not held in memory."""
+        if len(self._memo) > _MOST_FOUND:
+            self._forget_found()
+        loaded = [shard for shard in self._newest if shard.loaded]
+        for shard in loaded[: max(0, len(loaded) - _MOST_LOADED)]:
+            shard.unload()
 
     def _ask(self, shard: Shard, key: str, name: tuple[bytes, int]) -> object:
         try:

@@ -24,6 +24,9 @@ SUFFIX = ".shard"
 SETTLED_S = 10.0
 _ONE_READ = 4096
 _LONGEST_HEADER = 1 << 22
+#: The table of a sealed shard is filled after look-ups for this part of its rows, and some.
+_LOOKUPS_PART = 16
+_FEW_LOOKUPS = 4096
 
 #: What a look-up gives for a key that the shard says nothing about.
 ABSENT: tp.Final = object()
@@ -39,6 +42,8 @@ class Shard:
         self.footer: footer.Footer | None = None
         #: Key -> value of a column, `Where` or DELETED; None while only the footer is used.
         self.table: dict[str, object] | None = None
+        #: Sealed, but with a table, because many keys were asked.
+        self.loaded = False
         #: Written by this process: its writer fills the table, and nobody tails it.
         self.own = False
         #: Never read: alien, damaged from the start, or of another identity.
@@ -47,7 +52,10 @@ class Shard:
         self.position = 0
         #: Offsets of frames that turned out to be damaged.
         self.bad: set[int] = set()
+        #: Hashes of keys whose frames are damaged, as the footer tells.
+        self._lost: set[int] = set()
         self._checked: set[int] = set()
+        self._lookups = 0
         self._mapped = memoryview(b"")
         self._stuck: tuple[int, float] = (-1, 0.0)
 
@@ -192,6 +200,7 @@ class Shard:
         except Unreadable:
             return
         hashes = {hashed for hashed, place in rows if any(place >> 16 in frames_lost for frames_lost in lost)}
+        self._lost = hashes
         for key, value in sink.items():
             # A key that the shard stores again in a frame that is whole keeps that value.
             if xxh3_64_intdigest(frames.encode(key)) in hashes and not (type(value) is Where and value.shard is self):
@@ -201,7 +210,11 @@ class Shard:
         """Fills the table of a sealed shard."""
         table: dict[str, object] = {}
         self.scan_into(table)
-        self.table = table
+        self.table, self.loaded = table, True
+
+    def unload(self) -> None:
+        """Empties the table of a sealed shard: its footer tells the same, slower."""
+        self.table, self.loaded, self._lookups = None, False, 0
 
     def _scanner(self, file: File) -> Scanner:
         assert self.header is not None
@@ -211,16 +224,20 @@ class Shard:
 
     def find(self, key: str, name: bytes, hashed: int) -> object:
         """What the shard says about a key: a value, `Where`, DELETED; or ABSENT."""
-        if self.table is None:
-            if self.footer is None:
-                return ABSENT
-            try:
-                return self._find_sealed(key, name, hashed)
-            except Unreadable as why:
-                warn_once(self.path, f"{why}; its entries are read one by one")
+        if self.table is None and self.footer is not None:
+            self._lookups += 1
+            if self._lookups * _LOOKUPS_PART > self.footer.rows + _FEW_LOOKUPS:
                 self._load()
-        assert self.table is not None
-        return self.table.get(key, ABSENT)
+            else:
+                try:
+                    return self._find_sealed(key, name, hashed)
+                except Unreadable as why:
+                    warn_once(self.path, f"{why}; its entries are read one by one")
+                    self._load()
+        if self.table is None:
+            return ABSENT
+        value = self.table.get(key, ABSENT)
+        return columns.DELETED if value is ABSENT and hashed in self._lost else value
 
     def _find_sealed(self, key: str, name: bytes, hashed: int) -> object:
         assert self.footer is not None

@@ -1,0 +1,82 @@
+"""Which sealed shard may hold a key: the sorted hashes of all their rows, 12 bytes a row, in memory.
+
+Asking the footer of each shard for each key costs some microseconds a shard, and a map of a million items is sixteen
+shards. Once many keys were asked, one search in a sorted array answers for all shards; it is made from the footers
+alone, and is thrown away with the process.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing as tp
+from collections.abc import Iterable, Sequence
+
+from .files import Unreadable, open_files, warn_once
+
+if tp.TYPE_CHECKING:
+    import numpy as np
+
+    from .shard import Shard
+
+    Hashes = np.ndarray[tp.Any, np.dtype[np.uint64]]
+    Numbers = np.ndarray[tp.Any, np.dtype[np.uint32]]
+
+#: Look-ups (keys times shards) after which it pays to read all footers; and if numpy must be imported for it.
+_LOOKUPS = 20_000
+_LOOKUPS_WITH_IMPORT = 200_000
+#: Arrays of recent shards that are searched beside the merged one.
+_MOST_ARRAYS = 8
+
+
+class MergedIndex:
+    """Hash -> shards whose footer has it, for the shards that it was shown."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+        self._numbers: dict[str, int] = {}
+        self._names: list[str] = []
+        #: Shards whose footer is damaged: they may hold any key.
+        self._unknown: set[str] = set()
+        self._arrays: list[tuple[Hashes, Numbers]] = []
+
+    def candidates(self, hashes: Sequence[int], shards: Sequence[Shard]) -> dict[str, set[int]] | None:
+        """Shard name -> those of the hashes that it may hold; None while asking each shard is cheaper."""
+        self._asked += len(hashes) * len(shards)
+        needed = _LOOKUPS if "numpy" in sys.modules else _LOOKUPS_WITH_IMPORT
+        if len(shards) < 2 or self._asked < needed:
+            return None
+        import numpy as np
+
+        self._learn(shards)
+        found: dict[str, set[int]] = {name: set(hashes) for name in self._unknown}
+        wanted = np.array(hashes, dtype=np.uint64)
+        for array, numbers in self._arrays:
+            first = np.searchsorted(array, wanted, "left")
+            hits = np.flatnonzero(array[np.minimum(first, len(array) - 1)] == wanted)
+            for hit, row in zip(hits.tolist(), first[hits].tolist(), strict=True):
+                while row < len(array) and array[row] == wanted[hit]:
+                    found.setdefault(self._names[numbers[row]], set()).add(hashes[hit])
+                    row += 1
+        return found
+
+    def _learn(self, shards: Iterable[Shard]) -> None:
+        import numpy as np
+
+        for shard in shards:
+            if shard.name in self._numbers or shard.footer is None:
+                continue
+            self._numbers[shard.name] = len(self._names)
+            self._names.append(shard.name)
+            try:
+                array = shard.footer.hashes(open_files.get(shard.path))
+            except Unreadable as why:
+                warn_once(shard.path, f"{why}; its entries are read one by one")
+                self._unknown.add(shard.name)
+                continue
+            if len(array):
+                self._arrays.append((array, np.full(len(array), self._numbers[shard.name], dtype=np.uint32)))
+        if len(self._arrays) > _MOST_ARRAYS:
+            merged = np.concatenate([array for array, _ in self._arrays])
+            numbers = np.concatenate([numbers for _, numbers in self._arrays])
+            order = np.argsort(merged, kind="stable")
+            self._arrays = [(merged[order], numbers[order])]
