@@ -27,12 +27,17 @@ import struct
 import typing as tp
 from collections.abc import Callable
 
+from . import decoders, encoders
 from .base import Declined, Payload
-from .reader import LoadNamed, Reader
-from .writer import Writer, int_bytes
+from .reader import DECODERS, LoadNamed, Reader
+from .writer import COLUMNS, ENCODERS, Writer
 
 TREE = "tree1"
 MEMMAP = "memmap1"
+
+ENCODERS.update(encoders.BUILT_IN)
+COLUMNS.update(encoders.PACKERS)
+DECODERS[:] = decoders.BUILT_IN
 
 _NONE = Payload(TREE, (b"N",))
 _TRUE = Payload(TREE, (b"T",))
@@ -79,7 +84,7 @@ def _str(value: str) -> Payload:
 
 
 def _int(value: int) -> Payload:
-    number = int_bytes(value)
+    number = encoders.int_bytes(value)
     if len(number) > 63:
         return dump_tree(value)
     return _new(Payload, (TREE, (_INT_HEADS[len(number)] + number,), False))

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from cachedmodel.errors import CacheError
 
+from . import encoders
 from .base import Codec, Declined, Payload, PickleRefusedError
 from .objects import MEMMAP, SCALARS, TREE, dump_tree, load_tree
 from .pickles import PICKLE, dump_pickle, load_pickle
-from .writer import ENCODERS, encoder_with, name_of
+from .writer import ENCODERS, name_of
 
 _ALIASES = {"tree": TREE, "memmap": MEMMAP, "pickle": PICKLE}
 _BUILT_IN: dict[str, Callable[[object], Payload]] = {
@@ -124,10 +125,7 @@ def register_codec(codec: Codec, *types: type, unpickles: bool = False) -> None:
         _unpickling.add(codec.name)
     for cls in types:
         _codec_of[cls] = codec
-        ENCODERS[cls] = encoder_with(codec, _BUILT_IN_ENCODERS.get(cls))
-
-
-_BUILT_IN_ENCODERS = dict(ENCODERS)
+        ENCODERS[cls] = encoders.encoder_with(codec, encoders.BUILT_IN.get(cls))
 
 
 def registered_for(cls: type) -> bool:
