@@ -70,7 +70,7 @@ def test_second_run_computes_nothing(swept: Swept) -> None:
 
 @pytest.mark.parametrize(
     "cluster",
-    ["processpool", *(pytest.param(name, marks=pytest.mark.slow) for name in ("threadpool", "local", "auto"))],
+    ["processpool", *(pytest.param(name, marks=pytest.mark.slow) for name in ("threadpool", "local"))],
 )
 def test_every_cluster_computes_the_same_once(cluster: str, swept: Swept, tmp_path: Path) -> None:
     """Wherever the sweep runs its accuracies are those of one process, and a second run submits nothing."""
