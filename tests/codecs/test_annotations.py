@@ -130,6 +130,15 @@ def test_what_needs_pickle_is_refused_without_it(annotation: object) -> None:
         assert "can only be stored by pickle, and that is not allowed" in str(why_not(annotation, codec, allow_pickle))
 
 
+@pytest.mark.skipif(not hasattr(tp, "TypeAliasType"), reason="since Python 3.12")
+def test_aliases_are_looked_into() -> None:
+    """The type behind a name counts."""
+    make: tp.Any = getattr(tp, "TypeAliasType", None)
+
+    assert why_not(make("Lock", threading.Event), None, True) is not None
+    assert why_not(make("Number", int), None, True) is None
+
+
 def test_local_classes_need_pickle() -> None:
     """The sentence says why, and what to do."""
 

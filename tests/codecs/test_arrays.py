@@ -205,7 +205,7 @@ def test_memmaps_are_views_of_the_file(tmp_path: Path) -> None:
 def test_memmap_refuses_what_needs_pickle() -> None:
     """The codec is a promise: it never falls back."""
     with pytest.raises(
-        CacheError, match=r"codec 'memmap1' cannot store a value of type dict: value\['a'\] is a object"
+        CacheError, match=r"codec 'memmap1' cannot store a value of type dict: value\['a'\] is of type object"
     ):
         dump({"a": object()}, "memmap")
 

@@ -220,7 +220,7 @@ def test_messages_name_the_part_that_needs_pickle() -> None:
         ([{object()}], r"value\[0\]<element 0>"),
         (collections.deque([0, object()]), r"value\[1\]"),
     ):
-        with pytest.raises(PickleRefusedError, match=f"{path} is a object; .* set allow_pickle=True"):
+        with pytest.raises(PickleRefusedError, match=f"{path} is of type object; .* set allow_pickle=True"):
             dump(value, allow_pickle=False)
 
 

@@ -103,6 +103,15 @@ def test_parameters_and_sharing_stay() -> None:
     assert back["a"].grad.tolist() == [2.0, 2.0, 2.0]
 
 
+def test_state_dicts_come_back_whole() -> None:
+    """The state of a module comes back without pickle, with what torch notes beside it."""
+    state = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)).state_dict()
+    back = again(state)
+
+    assert exactly_equal(back, state)
+    assert back._metadata == state._metadata
+
+
 def test_messages_say_what_to_do() -> None:
     """The remedy stands in the message."""
     leaf = torch.ones(2, requires_grad=True)

@@ -82,6 +82,8 @@ def _why_not(annotation: object, allow_pickle: bool) -> str | None:
     if origin is tp.Union or origin is types.UnionType:
         reasons = [_why_not(arg, allow_pickle) for arg in args]
         return reasons[0] if all(reasons) else None
+    if type(annotation).__name__ == "TypeAliasType":  # since Python 3.12
+        return _why_not(getattr(annotation, "__value__", None), allow_pickle)
     if isinstance(annotation, tp.NewType):
         return _why_not(annotation.__supertype__, allow_pickle)
     if annotation is threading.Lock or annotation is threading.RLock:  # functions, before Python 3.13

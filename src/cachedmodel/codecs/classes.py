@@ -53,7 +53,7 @@ def find_class(sort: str, module: str, path: str, fields: str) -> type:
         raise ValueError(f"malformed module name {module!r}")
     try:
         cls = _at(importlib.import_module(module), path)
-    except Exception as error:  # whatever importing a module of the user's raises
+    except (Exception, SystemExit) as error:  # whatever importing a module of the user's raises
         raise CacheError(
             f"a stored value is of the class {module}.{path}, whose module cannot be imported "
             f"({type(error).__name__}: {error})"

@@ -148,8 +148,12 @@ class Reader:
         self.depth += 1
         if self.depth > MAX_DEPTH + 1:
             raise ValueError("nested too deep")
-        read = self.read
-        values = [read() for _ in range(count)]
+        data, decoders = self.data, DECODERS
+        values = []
+        for _ in range(count):
+            position = self.position
+            self.position = position + 1
+            values.append(decoders[data[position]](self))
         self.depth -= 1
         return values
 

@@ -104,27 +104,23 @@ def _restore_path(state: State, views: bool) -> object:
     return _PATHS[name](expect(text, str))
 
 
-def _plain(value: object) -> None:
-    """Declines an instance of a builtin class that was given attributes."""
-    if getattr(value, "__dict__", None):
-        raise Declined("has attributes of its own")
+def _reduce_mapping(value: collections.OrderedDict[tp.Any, tp.Any] | collections.Counter[tp.Any]) -> State:
+    # Attributes, too: torch keeps some in the OrderedDict that a state_dict is.
+    return dict(value), vars(value)
 
 
-def _reduce_ordered(value: collections.OrderedDict[tp.Any, tp.Any]) -> State:
-    _plain(value)
-    return (dict(value),)
+def _restore_mapping(make: Callable[[], dict[tp.Any, tp.Any]]) -> Callable[[State, bool], object]:
+    """Fills what `make` makes, without counting."""
 
+    def restore(state: State, views: bool) -> object:
+        content, attributes = state
+        mapping = make()
+        for key, value in expect(content, dict).items():
+            mapping[key] = value
+        vars(mapping).update(expect(attributes, dict))
+        return mapping
 
-def _reduce_counter(value: collections.Counter[tp.Any]) -> State:
-    _plain(value)
-    return (dict(value),)
-
-
-def _restore_counter(state: State, views: bool) -> object:
-    (content,) = state
-    counter: collections.Counter[tp.Any] = collections.Counter()
-    dict.update(counter, expect(content, dict))
-    return counter
+    return restore
 
 
 def _reduce_default(value: collections.defaultdict[tp.Any, tp.Any]) -> State:
@@ -165,11 +161,6 @@ def _restore_namespace(state: State, views: bool) -> object:
     return types.SimpleNamespace(**expect(content, dict))
 
 
-def _restore_ordered(state: State, views: bool) -> object:
-    (content,) = state
-    return collections.OrderedDict(expect(content, dict))
-
-
 def _restore_deque(state: State, views: bool) -> object:
     content, maxlen = state
     return collections.deque(expect(content, tuple), maxlen)
@@ -196,8 +187,10 @@ _KIND_OF: dict[type, Kind] = {
     range: Kind("std.range", lambda value: (value.start, value.stop, value.step), _by(range)),
     slice: Kind("std.slice", lambda value: (value.start, value.stop, value.step), _by(slice), atom=False),
     type(...): Kind("std.ellipsis", lambda value: (), lambda state, views: ...),
-    collections.OrderedDict: Kind("std.ordered", _reduce_ordered, _restore_ordered, atom=False),
-    collections.Counter: Kind("std.counter", _reduce_counter, _restore_counter, atom=False),
+    collections.OrderedDict: Kind(
+        "std.ordered", _reduce_mapping, _restore_mapping(collections.OrderedDict), atom=False
+    ),
+    collections.Counter: Kind("std.counter", _reduce_mapping, _restore_mapping(collections.Counter), atom=False),
     collections.defaultdict: Kind("std.defaultdict", _reduce_default, _restore_default, atom=False),
     collections.deque: Kind("std.deque", lambda value: (tuple(value), value.maxlen), _restore_deque, atom=False),
     array.array: Kind("std.array", _reduce_array, _restore_array, atom=False),

@@ -46,11 +46,8 @@ class Writer:
 
     def write(self, value: object) -> None:
         """Appends the node of `value`; raises `Declined`."""
-        encode = ENCODERS.get(type(value))
-        if encode is not None:
-            encode(self, value)
-        else:
-            self.kind(value)
+        encode = ENCODERS.get(type(value), Writer.kind)
+        encode(self, value)
 
     def size(self, number: int) -> None:
         """Appends a non-negative integer, 7 bits a byte."""
@@ -117,7 +114,8 @@ class Writer:
         index = 0
         try:
             for value in values:
-                self.write(value)
+                encode = ENCODERS.get(type(value), Writer.kind)
+                encode(self, value)
                 index += 1
         except Declined as declined:
             declined.path.append(f"[{index}]")
@@ -139,7 +137,7 @@ class Writer:
             return
         kind = kind_of(type(value))
         if kind is None:
-            raise Declined(f"is a {name_of(type(value))}")
+            raise Declined(f"is of type {name_of(type(value))}")
         try:
             state = kind.reduce(value)
         except Declined:
