@@ -153,7 +153,7 @@ class Entry:
         options = self.options
         seed = int.from_bytes(os.urandom(8), "little")
         about = provenance.text(options.provenance)
-        header = frames.pack_header(frames.ENTRY_MAGIC, seed, 0, 0, options.identity, about)
+        header = frames.pack_header(frames.ENTRY_MAGIC, seed, 0, 0, options.header_identity(), about)
         took = math.nan if seconds is None else seconds
         record = frames.pack_record(seed, len(header), flags, codec, b"", parts, int(time.time()), took)
         publish(self.path, [header, *record], options.permissions)

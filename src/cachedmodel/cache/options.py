@@ -38,7 +38,8 @@ class Options:
     lease_s
         Seconds after which an owner on another host, whose heartbeat stopped, counts as dead.
     identity
-        Written in the header of every file, and given to `accept` when it is read.
+        Written in the header of every file, and given to `accept` when it is read; or what gives it, for it may cost
+        more than a hit.
     accept
         Whether the entries of a file with this identity count; if not they are ignored, with one warning.
     job_alive
@@ -52,7 +53,11 @@ class Options:
     trusted_users: tuple[str, ...] = ()
     permissions: int | None = None
     lease_s: float = 60.0
-    identity: bytes = b""
+    identity: bytes | Callable[[], bytes] = b""
     accept: Callable[[bytes], bool] | None = None
     job_alive: Callable[[str, str, float], bool | None] | None = None
     provenance: Callable[[], dict[str, object]] | None = None
+
+    def header_identity(self) -> bytes:
+        """The identity itself."""
+        return self.identity if isinstance(self.identity, bytes) else self.identity()

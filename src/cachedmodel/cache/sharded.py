@@ -294,7 +294,7 @@ class Sharded:
             self.folder,
             self._index.generation + 1,
             clears=clears,
-            identity=options.identity,
+            identity=options.header_identity(),
             provenance=provenance.text(options.provenance),
             permissions=options.permissions,
         )
