@@ -1,13 +1,11 @@
-"""Jobs through submitit, which only this module imports: Slurm, whatever plugins provide, and the inside of a job."""
+"""Jobs through submitit, which only this module and `clusterjob`, its inside, import: Slurm, and whatever plugins provide."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import shlex
 import shutil
-import sys
 import time
 import typing as tp
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,74 +13,19 @@ from pathlib import Path
 
 import submitit
 from submitit.core.plugins import get_executors
-from submitit.core.utils import DelayedSubmission, UncompletedJobError
 from submitit.local.local import Controller
 
-from cachedmodel.errors import InfraError, JobLostError
-from cachedmodel.executors.base import Status
-from cachedmodel.executors.jobfiles import (
-    BATCH,
-    Batch,
-    Ended,
-    JobFiles,
-    make_batch_folder,
-    read_record,
-    read_text,
-    remove,
-    touch,
-    write_bytes,
-    write_record,
-)
-from cachedmodel.executors.outcome import Raised
-from cachedmodel.executors.packing import interpreter_command, own_import_path, pack_calls
-from cachedmodel.executors.places import lend_place, set_place
+from cachedmodel.errors import InfraError
+from cachedmodel.executors import slurm
+from cachedmodel.executors.clusterjob import JobCall, submission_of
+from cachedmodel.executors.jobfiles import BATCH, Batch, Ended, JobFiles, make_batch_folder, write_record
+from cachedmodel.executors.jobhandle import JobHandle
+from cachedmodel.executors.packing import interpreter_command, pack_calls
+from cachedmodel.executors.slurmhandle import SlurmHandle
 
 NO_LIMIT_S = 10 * 365 * 24 * 3600  # submitit's controller knows no job without a time limit
 OWN = ("conda_env", "max_pickle_size_gb", "job_name")  # parameters that submitit does not have by that name
 MAX_JOBS = 128
-POLL_S = 0.5
-FILES_S = 5.0  # what a network file system may take to show a file
-
-
-class JobCall:
-    """A callable on its way into a job, and what the job does around it."""
-
-    def __init__(self, call: bytes) -> None:
-        self.call = call
-        self.path = own_import_path()
-
-    def __call__(self) -> None:
-        """Runs the call; what it raises is kept in a file, and raised again so that the scheduler sees a failure."""
-        environment = submitit.JobEnvironment()
-        files = JobFiles(str(environment.paths.folder), environment.job_id)
-        rank = environment.global_rank
-        remove(files.raised(rank))  # of a run before the job was queued again
-        sys.path[1:1] = [folder for folder in self.path if folder not in sys.path]
-        set_place(_Place(files))
-        try:
-            pickle.loads(self.call)()
-        except (KeyboardInterrupt, UncompletedJobError):  # stopped from outside: nobody's failure
-            raise
-        except BaseException as error:
-            write_bytes(files.raised(rank), Raised.of(error).dumps())
-            raise
-
-    def checkpoint(self) -> DelayedSubmission:
-        """What runs when the job was preempted and is queued again: the same; what it had stored, it finds."""
-        return DelayedSubmission(self)
-
-
-class _Place:
-    """The place of this job in the queue that started it; a marker file lends it."""
-
-    def __init__(self, files: JobFiles) -> None:
-        self._files = files
-
-    def lend(self) -> None:
-        touch(self._files.waits)
-
-    def take_back(self) -> None:
-        remove(self._files.waits)
 
 
 def write_submissions(
@@ -90,9 +33,7 @@ def write_submissions(
 ) -> None:
     """Writes the calls as submitit's jobs read them."""
     for call, path in zip(pack_calls(calls, parameters), paths, strict=True):
-        submission = DelayedSubmission(JobCall(call))
-        submission.set_timeout(NO_LIMIT_S // 60, 0)
-        submission.dump(path)
+        submission_of(call, NO_LIMIT_S // 60).dump(path)
 
 
 def control(files: JobFiles, python: str, ranks: int, timeout_min: float | None) -> Ended:
@@ -149,124 +90,95 @@ class ClusterExecutor:
         self._parameters = {name: value for name, value in parameters.items() if value is not None}
         self._max_jobs = max_jobs
 
-    def submit(self, calls: Sequence[Callable[[], object]], *, max_jobs: int | None = None) -> Sequence[ClusterHandle]:
+    def submit(self, calls: Sequence[Callable[[], object]], *, max_jobs: int | None = None) -> Sequence[JobHandle]:
         if not calls:
             return []
         packed = [JobCall(call) for call in pack_calls(calls, self._parameters)]
         folder = make_batch_folder(self._folder)
+        began = time.time()
         try:
             with _as_outside_of_jobs():
-                executor = self._executor(folder, max_jobs or self._max_jobs or MAX_JOBS)
-                jobs = executor.submit_array(packed)
+                jobs = self._submit_arrays(packed, folder, max_jobs or self._max_jobs or MAX_JOBS)
         except (RuntimeError, ValueError, NameError, AssertionError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items()) or "none"
+            remedy = slurm.remedy(str(error)) if self._cluster == "slurm" else "Change the settings"
             raise InfraError(
-                f"{self._cluster!r} did not accept the submission: {error}\nChange the settings; given were: {given}."
+                f"{self._cluster!r} did not accept the submission: {error}\n{remedy}; given were: {given}."
             ) from error
         timeout_min = tp.cast("float | None", self._parameters.get("timeout_min"))
-        write_record(os.path.join(folder, BATCH), Batch(self._cluster, jobs[0].num_tasks, timeout_min, ""))
-        return [ClusterHandle(self._cluster, folder, job) for job in jobs]
+        batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began)
+        write_record(os.path.join(folder, BATCH), batch)
+        if self._cluster == "slurm":
+            return [SlurmHandle(self._cluster, folder, job.job_id) for job in jobs]
+        return [PluginHandle(self._cluster, folder, job.job_id, job) for job in jobs]
 
-    def _executor(self, folder: str, max_jobs: int) -> submitit.AutoExecutor:
+    def _submit_arrays(self, calls: Sequence[JobCall], folder: str, max_jobs: int) -> list[submitit.Job[None]]:
+        """As few arrays as the cluster allows. Each waits for the one before: at once, they would be too many."""
+        size = slurm.max_array_size() if self._cluster == "slurm" and len(calls) > 1 else len(calls)
+        jobs: list[submitit.Job[None]] = []
+        try:
+            for start in range(0, len(calls), size):
+                after = jobs[-1].job_id.partition("_")[0] if jobs else None
+                executor = self._executor(folder, max_jobs, after)
+                jobs += executor.submit_array(calls[start : start + size])
+        except BaseException:
+            for array in {job.job_id.partition("_")[0] for job in jobs}:
+                slurm.cancel(array)
+            raise
+        return jobs
+
+    def _executor(self, folder: str, max_jobs: int, after: str | None) -> submitit.AutoExecutor:
         own = {}
         if "conda_env" in self._parameters:
             own[f"{self._cluster}_python"] = interpreter_command(self._parameters)
         executor = submitit.AutoExecutor(folder, cluster=self._cluster, **own)
         given = {name: value for name, value in self._parameters.items() if name not in OWN}
+        if self._cluster == "slurm":
+            # submitit's own default of 5 minutes is nobody's: without a limit, that of the partition counts
+            given["slurm_time"] = _slurm_time(tp.cast("float | None", given.pop("timeout_min", None)))
+        if after is not None:
+            more = dict(tp.cast("Mapping[str, object]", given.get("slurm_additional_parameters") or {}))
+            more["dependency"] = ",".join(filter(None, [str(more.get("dependency") or ""), f"afterany:{after}"]))
+            given["slurm_additional_parameters"] = more
         executor.update_parameters(
             **given, name=self._parameters.get("job_name", "cachedmodel"), slurm_array_parallelism=max_jobs
         )
         return executor
 
 
-class ClusterHandle:
-    """A job of submitit's."""
-
-    def __init__(self, cluster: str, folder: str, job: submitit.Job[None]) -> None:
-        self.job_id: str = job.job_id
-        self.folder: str = folder
-        self._cluster = cluster
-        self._job = job
-        self._files = JobFiles(folder, job.job_id)
-        self._ended_at: float | None = None
-        self._error: BaseException | None = None
-        self._done = False
-
-    def done(self) -> bool:
-        if not self._done and (self._has_results() or self._has_ended()):
-            self._error = self._read_error()
-            self._done = True
-        return self._done
-
-    def wait(self, timeout: float | None = None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if self.done():
-            return True
-        with lend_place():
-            while not self.done():
-                left = POLL_S if deadline is None else deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                time.sleep(min(POLL_S, left))
-        return True
-
-    def error(self) -> BaseException | None:
-        self.done()
-        return self._error
-
-    def status(self) -> Status:
-        if self.done():
-            if isinstance(self._error, JobLostError) and os.path.exists(self._files.cancel):
-                return "cancelled"
-            return "completed" if self._error is None else "failed"
-        return "running" if os.path.exists(self._files.stdout(0)) else "queued"
-
-    def cancel(self) -> None:
-        if not self.done():
-            touch(self._files.cancel)
-            self._job.cancel(check=False)
-
-    def stdout(self) -> str:
-        return "".join(read_text(self._files.stdout(rank)) for rank in range(self._job.num_tasks))
-
-    def stderr(self) -> str:
-        return "".join(read_text(self._files.stderr(rank)) for rank in range(self._job.num_tasks))
-
-    def _has_results(self) -> bool:
-        return all(os.path.exists(self._files.result(rank)) for rank in range(self._job.num_tasks))
-
-    def _has_ended(self) -> bool:
-        """The scheduler says so, and files had the time to come over a network file system."""
-        if self._ended_at is None and self._job.done():
-            self._ended_at = time.monotonic()
-        return self._ended_at is not None and time.monotonic() > self._ended_at + FILES_S
-
-    def _read_error(self) -> BaseException | None:
-        ranks = range(self._job.num_tasks)
-        for rank in ranks:
-            with contextlib.suppress(FileNotFoundError), open(self._files.raised(rank), "rb") as file:
-                where = f"in job {self.job_id} of {self._cluster!r}, whose log is {self._files.stderr(rank)!r}"
-                return Raised.loads(file.read()).exception(where)
-        if self._has_results() and all(_succeeded(self._files.result(rank)) for rank in ranks):
-            return None
-        cancelled = " It was cancelled." if os.path.exists(self._files.cancel) else ""
-        return JobLostError(
-            f"Job {self.job_id} of {self._cluster!r} ended without a result, in state {self._job.state!r}.{cancelled}\n"
-            f"{self._files.end_of_log(self._job.num_tasks)}"
-        )
+def _slurm_time(minutes: float | None) -> str | None:
+    """A time limit in words of Slurm's; None leaves it to the partition."""
+    if minutes is None:
+        return None
+    whole, seconds = divmod(max(1, round(60 * minutes)), 60)
+    return f"{whole}:{seconds:02d}"
 
 
-def _succeeded(path: str) -> bool:
-    with open(path, "rb") as file:
-        return bool(pickle.load(file)[0] == "success")
+class PluginHandle(JobHandle):
+    """A job of another scheduler, which submitit's plugin asks."""
+
+    def __init__(self, cluster: str, folder: str, job_id: str, job: submitit.Job[None] | None = None) -> None:
+        super().__init__(cluster, folder, job_id)
+        kind = get_executors()[cluster].job_class
+        self._job = job or kind(folder=folder, job_id=job_id, tasks=list(range(self.batch.ranks)))
+
+    def _is_over(self) -> bool:
+        return self._job.done()
+
+    def _is_running(self) -> bool:
+        return os.path.exists(self.files.stdout(0))
+
+    def _how_it_ended(self) -> str:
+        cancelled = " It was cancelled." if self._was_cancelled() else ""
+        return f"ended without a result, in state {self._job.state!r}.{cancelled}"
+
+    def _stop(self) -> None:
+        self._job.cancel(check=False)
 
 
-def attach_job(cluster: str, folder: str, job_id: str) -> ClusterHandle:
+def attach_job(cluster: str, folder: str, job_id: str) -> JobHandle:
     """The handle of a job by its names."""
-    batch = read_record(os.path.join(folder, BATCH), Batch)
-    ranks = 1 if batch is None else batch.ranks
-    kind = get_executors()[cluster].job_class
-    return ClusterHandle(cluster, folder, kind(folder=folder, job_id=job_id, tasks=list(range(ranks))))
+    return SlurmHandle(cluster, folder, job_id) if cluster == "slurm" else PluginHandle(cluster, folder, job_id)
 
 
 def plugin_clusters() -> list[str]:

@@ -9,6 +9,7 @@ A batch has a new folder of its own, of mode 0700 because what travels is pickle
     <job>_cancel              asks to stop it
     <job>_waits               it waits for others, and lends its place
     <job>_<rank>_raised.pkl   what the call raised
+    <job>_<rank>_process.json the process that runs it
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Batch:
     ranks: int
     timeout_min: float | None
     runner: str
+    submitted: float = 0.0
 
 
 R = tp.TypeVar("R", Started, Ended, Batch)
@@ -76,6 +78,9 @@ class JobFiles:
 
     def raised(self, rank: int) -> str:
         return os.path.join(self.folder, f"{self.job_id}_{rank}_raised.pkl")
+
+    def process(self, rank: int) -> str:
+        return os.path.join(self.folder, f"{self.job_id}_{rank}_process.json")
 
     def stdout(self, rank: int) -> str:
         return os.path.join(self.folder, f"{self.job_id}_{rank}_log.out")

@@ -1,0 +1,208 @@
+"""What Slurm says of jobs: one `squeue` for any number of them, kept for a second; `sacct` only for those it forgot.
+
+`squeue` asks the controller, which knows what is queued or runs, and for some minutes what ended. So a job that it does not
+show is over, also where the accounting never hears of it (a task of an array that was cancelled while it waited) or there
+is none. A node that failed ends its jobs for the moments until they are queued again: such an end is not believed at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import re
+import threading
+import time
+import typing as tp
+
+KEPT_S = 1.0  # how long an answer counts
+UNANSWERED_S = 5.0  # until a controller that does not answer is asked again
+TIMEOUT_S = 30.0
+REQUEUE_S = 20.0  # from the end of a job whose node is gone until it is queued again, at most
+SKEW_S = 300.0  # between our clock and the controller's
+
+QUEUED = frozenset(
+    ["PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"]
+)
+RUNNING = frozenset(["RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"])
+RETURNING = frozenset(["NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"])
+"""Ends after which a job may be queued again."""
+GONE = "GONE"
+"""The controller has forgotten the job, or never knew it."""
+
+
+class Seen(tp.NamedTuple):
+    """What was seen of a job.
+
+    Attributes
+    ----------
+    state
+        In Slurm's words, or `GONE`.
+    code
+        How its script ended, as `os.wait` gives it.
+    """
+
+    state: str
+    code: int = 0
+    submitted: float = 0.0
+    restarts: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.state not in QUEUED and self.state not in RUNNING
+
+
+class Controller:
+    """Slurm, as one process asks it; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Seen] = {}
+        self._asked = -math.inf
+        self._answered = False
+        self._others: set[str] = set()  # arrays that are not ours, or gone: asked for by id
+        self._gone_since: dict[str, float] = {}
+
+    def see(self, job_id: str, submitted: float) -> Seen | None:
+        """The job with this id that was submitted at this time; None if Slurm does not answer."""
+        with self._lock:
+            array = job_id.partition("_")[0]
+            self._refresh()
+            if self._answered and array not in self._others and job_id not in self._jobs:
+                self._others.add(array)
+                self._answered = self._look(["--jobs", ",".join(sorted(self._others))])
+            if not self._answered:
+                return None
+            seen = self._jobs.get(job_id, Seen(GONE))
+            if not seen.restarts and submitted and abs(seen.submitted - submitted) > SKEW_S:
+                seen = Seen(GONE)  # ids begin anew when a cluster was set up anew: it is another's
+            return self._believed(job_id, seen)
+
+    def forget(self) -> None:
+        """Asks anew at the next question: something was just submitted or cancelled."""
+        self._asked = -math.inf
+
+    def _refresh(self) -> None:
+        kept = KEPT_S if self._answered else UNANSWERED_S
+        if time.monotonic() - self._asked < kept:
+            return
+        self._jobs = {}
+        self._answered = self._look(["--user", str(os.getuid())])
+        if self._answered and self._others:
+            self._others -= {job_id.partition("_")[0] for job_id in self._jobs}
+            self._answered = not self._others or self._look(["--jobs", ",".join(sorted(self._others))])
+        self._asked = time.monotonic()
+
+    def _look(self, which: list[str]) -> bool:
+        text = ask("squeue", *which, "--all", "--noheader", "--array", "--states=all", f"--Format={_FORMAT}")
+        for line in (text or "").splitlines():
+            job_id, state, code, submitted, restarts, _ = line.split("|")
+            self._jobs[job_id] = Seen(state, _number(code), float(_number(submitted)), _number(restarts))
+        return text is not None
+
+    def _believed(self, job_id: str, seen: Seen) -> Seen:
+        if seen.state not in RETURNING:
+            self._gone_since.pop(job_id, None)
+            return seen
+        since = self._gone_since.setdefault(job_id, time.monotonic())
+        return seen if time.monotonic() - since > REQUEUE_S else seen._replace(state="REQUEUED")
+
+
+_FORMAT = "JobArrayID:|,State:|,exit_code:|,SubmitTime:|,RestartCnt:|"
+controller = Controller()
+
+
+def ended_as(job_id: str) -> Seen | None:
+    """How a job ended that the controller has forgotten, as the accounting says; None where it does not know."""
+    text = ask(
+        "sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={job_id}", "--format=JobID,State,ExitCode"
+    )
+    for line in (text or "").splitlines():
+        found, state, code = line.split("|")
+        if found == job_id:
+            status, _, signal = code.partition(":")
+            return Seen(state.split()[0], (_number(status) << 8) + _number(signal))
+    return None
+
+
+def cancel(job_id: str) -> None:
+    """Asks Slurm to cancel a job."""
+    ask("scancel", "--quiet", job_id)
+    controller.forget()
+
+
+@functools.cache
+def cluster_name() -> str:
+    """The name of the cluster, which tells its ids from another's."""
+    return _setting("ClusterName")
+
+
+@functools.cache
+def max_array_size() -> int:
+    """One more than the largest index of an array."""
+    return _number(_setting("MaxArraySize")) or 1001
+
+
+def remedy(words: str) -> str:
+    """The settings to change, by what Slurm says of a submission that it refuses."""
+    settings = [setting for pattern, setting in _REMEDIES if re.search(pattern, words, re.IGNORECASE)]
+    return (
+        f"Change {' or '.join(f'infra.{name}' for name in dict.fromkeys(settings))}"
+        if settings
+        else "Change the settings"
+    )
+
+
+_REMEDIES = (
+    (r"partition", "slurm_partition"),
+    (r"account", "slurm_account"),
+    (r"\bqos\b", "slurm_qos"),
+    (r"feature", "slurm_constraint"),
+    (r"time ?limit|time specification", "timeout_min"),
+    (r"generic resource|gres|node configuration", "gpus_per_node"),
+    (r"memory|node configuration", "mem_gb"),
+    (r"cpu count|processors|node configuration", "cpus_per_task"),
+    (r"node count|node configuration", "nodes"),
+    (r"option|invalid .*(specification|argument)|job dependency", "slurm_additional_parameters"),
+)
+
+
+def _setting(name: str) -> str:
+    found = re.search(rf"^{name}\s*= *(\S+)", ask("scontrol", "show", "config") or "", re.MULTILINE)
+    return found[1] if found else ""
+
+
+def ask(program: str, *arguments: str) -> str | None:
+    """What a program of Slurm's prints; None if it fails. Nothing in the environment changes what it prints."""
+    import subprocess
+
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
+    environment["SLURM_TIME_FORMAT"] = "%s"
+    try:
+        run = subprocess.run(
+            [program, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if run.returncode and "Invalid job id" in run.stderr:
+        return ""
+    return run.stdout if run.returncode == 0 else None
+
+
+def _number(text: str) -> int:
+    digits = re.match(r"\d+", text.strip())
+    return int(digits[0]) if digits else 0
+
+
+def _forget_after_fork() -> None:
+    global controller
+    controller = Controller()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
