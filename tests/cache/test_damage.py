@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import typing as tp
 import warnings
 from pathlib import Path
 
@@ -29,10 +28,9 @@ ENTRIES: dict[str, object] = {
 
 
 @pytest.fixture(autouse=True)
-def _warns_again() -> tp.Iterator[None]:
+def _warns_again() -> None:
     """A file is warned about once a process: each test is to see its own warnings."""
     files._warned.clear()
-    return
 
 
 def _fill(cache: Cache, *, sealed: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import typing as tp
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_keepers_come_back() -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "cat"}', "null"])
 def test_what_names_no_keeper_is_refused(text: str) -> None:
     """Anything else is an error."""
-    with pytest.raises(ValueError, match="keeper|Expecting"):
+    with pytest.raises(ValueError, match=r"keeper|Expecting"):
         Keeper.from_json(text)
 
 
@@ -69,7 +70,8 @@ def test_a_process_of_this_host_is_judged_by_its_pid(tmp_path: Path) -> None:
 def test_a_process_elsewhere_is_not_judged_by_its_pid(tmp_path: Path, field: str) -> None:
     """A kernel, a pid namespace or a host of another name is elsewhere: only a lease without heartbeat tells."""
     lives = _lives(tmp_path)
-    keeper = dataclasses.replace(me(), life="other", start="1", **{field: "other"})
+    facts: dict[str, tp.Any] = {field: "other"}
+    keeper = dataclasses.replace(me(), life="other", start="1", **facts)
 
     assert lives.is_alive(keeper, 1e9)
     assert not lives.is_alive(keeper, 0.0)

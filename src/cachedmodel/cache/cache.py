@@ -13,8 +13,9 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from . import files
 from .claims import Claims
 from .entry import Entry
 from .failure import Failure
@@ -42,6 +43,8 @@ class Cache:
         self._claims = Claims(folder, root, single=single)
         store = Entry if single else Sharded
         self._store: Entry | Sharded = store(folder, options, self._lock, self._committed)
+        #: What was asked for in the midst of another call of the same thread, see `_postpones`.
+        self._postponed: list[Callable[[], None]] = []
         #: What a commit in the background could not do; raised by the next call that writes.
         self._late_error: OSError | None = None
         _all.add(self)
@@ -87,12 +90,16 @@ class Cache:
         CacheError
             If an entry is pickled, and must not be loaded.
         """
-        return self._store.read(keys)
+        found = self._store.read(keys)
+        files.tell_warnings()
+        return found
 
     def states(self, keys: Sequence[str]) -> dict[str, State]:
         """What is stored of the keys, without decoding any value."""
         with self._lock:
-            return self._store.states(keys)
+            states = self._store.states(keys)
+        files.tell_warnings()
+        return states
 
     def version(self, key: str) -> object:
         """Something that is equal as long as the entry of a key is the same one; None if it is not stored."""
@@ -106,7 +113,9 @@ class Cache:
     def items(self) -> Iterator[tuple[str, State]]:
         """The keys that are stored, and as what."""
         with self._lock:
-            return self._store.keys()
+            items = self._store.keys()
+        files.tell_warnings()
+        return items
 
     def refresh(self) -> None:
         """Looks for what others wrote, also about keys that are known."""
@@ -144,8 +153,10 @@ class Cache:
         """Makes visible to others what was written; `sync`: and durable."""
         if self._late_error is not None:
             self._raise_late()
-        with self._lock:
-            self._store.commit(sync)
+        if not self._postpones(lambda: self.commit(sync)):
+            with self._lock:
+                self._store.commit(sync)
+            self._catch_up()
 
     def delete(self, keys: Iterable[str] | None = None) -> None:
         """Deletes the entries of the keys; None: all."""
@@ -187,6 +198,26 @@ class Cache:
         self._claims.stored(keys)
         self._changed.notify_all()
 
+    def _postpones(self, call: Callable[[], None]) -> bool:
+        """True if this thread is in the midst of another call, so that `call` is made when that is done.
+
+        The garbage collector runs finalizers wherever it likes, and one may end what was being computed here.
+        """
+        if not self._is_busy():
+            return False
+        self._postponed.append(call)
+        return True
+
+    def _catch_up(self) -> None:
+        while self._postponed and not self._is_busy():
+            # Nobody is there any more whom a failure to tidy up could be told.
+            with contextlib.suppress(OSError):
+                self._postponed.pop(0)()
+
+    def _is_busy(self) -> bool:
+        """True if this thread is in the midst of a call."""
+        return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # as threading.Condition does
+
     # -- claims
 
     def claim(self, keys: Sequence[str], replace: Replace = "nothing") -> list[str]:
@@ -207,6 +238,7 @@ class Cache:
         OSError
             If no claim can be made in this folder.
         """
+        self._catch_up()
         with self._lock:
             wanted = [key for key in dict.fromkeys(keys) if not self._claims.is_mine(key)]
             wanted = self._unstored(wanted, replace, fresh=False)
@@ -229,9 +261,11 @@ class Cache:
 
     def release(self, keys: Sequence[str]) -> None:
         """Ends the claims of this process on these keys; of those that are stored it only tidies up."""
-        with self._lock:
-            self._claims.end(keys, self.options)
-            self._changed.notify_all()
+        if not self._postpones(lambda: self.release(keys)):
+            with self._lock:
+                self._claims.end(keys, self.options)
+                self._changed.notify_all()
+            self._catch_up()
 
     def hand_over(self, keys: Sequence[str], keeper: Keeper) -> None:
         """Makes the claims of this process on these keys those of a job."""
@@ -241,12 +275,15 @@ class Cache:
 
     def end_job(self, keeper: Keeper) -> None:
         """Ends the claims of a job in this folder: called by the job when it is done, or by who knows that it is."""
-        with self._lock:
-            self._claims.end_job(keeper, self.options)
-            self._changed.notify_all()
+        if not self._postpones(lambda: self.end_job(keeper)):
+            with self._lock:
+                self._claims.end_job(keeper, self.options)
+                self._changed.notify_all()
+            self._catch_up()
 
     def holders(self, keys: Sequence[str], replace: Replace = "nothing") -> dict[str, Keeper]:
         """The living keepers, this process among them, of those keys that are not stored."""
+        self._catch_up()
         with self._lock:
             self._claims.refresh()
             held = self._claims.holders(keys, self.options)
@@ -257,10 +294,11 @@ class Cache:
         """Returns once one of the keys is stored or not claimed any more, at the latest after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         delay = _POLL_S
-        with self._changed:
-            while len(self.holders(keys, replace)) == len(set(keys)):
+        while True:
+            self._catch_up()
+            with self._changed:
                 left = delay if deadline is None else min(delay, deadline - time.monotonic())
-                if left <= 0:
+                if len(self.holders(keys, replace)) < len(set(keys)) or left <= 0:
                     return
                 # Woken at once by what another thread of this process does, else by the clock.
                 if not self._changed.wait(left):
@@ -287,6 +325,7 @@ class Cache:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._claims = Claims(self.folder, self.root, single=self.single)
+        self._postponed.clear()
         self._late_error = None
         self._store.lock = self._lock
         self._store.forget()

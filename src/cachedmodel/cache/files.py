@@ -247,15 +247,23 @@ open_files = _OpenFiles()
 os.register_at_fork(after_in_child=open_files.forget_lock)
 
 _warned: set[str] = set()
+_untold: list[str] = []
 
 
 def warn_once(path: str, what: str, remedy: str = "") -> None:
-    """Warns that a file is damaged, once a file and process."""
-    if path in _warned:
-        return
-    _warned.add(path)
-    remedy = remedy or "What it held is computed again when it is needed; delete the file if the warning comes back."
-    warnings.warn(f"{path}: {what}. {remedy}", RuntimeWarning, stacklevel=2)
+    """Notes that a file is damaged, to be told once a file and process, by the next `tell_warnings`."""
+    if path not in _warned:
+        _warned.add(path)
+        remedy = (
+            remedy or "What it held is computed again when it is needed; delete the file if the warning comes back."
+        )
+        _untold.append(f"{path}: {what}. {remedy}")
+
+
+def tell_warnings() -> None:
+    """Warns of what was noted: not in the midst of something, since a warning may be turned into an exception."""
+    while _untold:
+        warnings.warn(_untold.pop(0), RuntimeWarning, stacklevel=3)
 
 
 class Unreadable(Exception):
