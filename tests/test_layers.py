@@ -28,11 +28,11 @@ LAYERS = (
     ("engine",),
     ("submission",),
     ("run",),
-    ("cache",),
+    ("cache", "resolution"),
     ("executors",),
     ("codecs",),
     ("clone", "config", "naming", "provenance"),
-    ("infra", "identity", "confdict", "confkeys", "confplain", "confyaml", "uid", "workdir"),
+    ("infra", "identity", "confdict", "confkeys", "confplain", "confyaml", "schema", "readable", "uid", "uidarrays", "classpath", "workdir"),
     ("errors",),
 )
 
@@ -44,6 +44,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("bound", "model"): _TYPES_ONLY,
     ("clone", "model"): _TYPES_ONLY,
     ("infra", "bound"): _TYPES_ONLY,
+    ("infra", "model"): _TYPES_ONLY,
     ("jobs", "methods"): _TYPES_ONLY,
     ("methods", "model"): _TYPES_ONLY,
     ("submission", "engine"): _TYPES_ONLY,

@@ -18,11 +18,12 @@ from .errors import (
 from .executors import Status
 from .functions import to_config, to_config_model, with_infra
 from .identity import NotInUid
-from .infra import Infra, InfraDict, defaults
+from .infra import Infra, InfraDict
 from .jobs import Job, MapJob, Plan, find_slurm_job, job_array
 from .methods import BoundMap, BoundTask, Map, Task, task
 from .methods import map as map  # noqa: A004  # used as cm.map, and left out of __all__: it hides the builtin
 from .model import CachedModel
+from .resolution import defaults
 from .workdir import WorkDir
 
 __all__ = [

@@ -18,8 +18,9 @@ from .confdict import ConfDict
 from .engine import INLINE, Memory, Work
 from .errors import CacheError, DefinitionError, UidError
 from .identity import Baseline, Identity
-from .infra import Infra, for_method
+from .infra import Infra
 from .provenance import provenance_of
+from .resolution import for_method
 
 if tp.TYPE_CHECKING:
     from .methods import Method

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import typing as tp
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
-from . import infra as _infra
 from .binding import Bound, state_of
 from .clone import clone
 from .confdict import ConfDict
 from .errors import InfraError, UidError
 from .executors import Status
-from .infra import Infra
+from .infra import Infra, fill, make, unknown_setting, validated
 from .jobs import Job
 from .methods import BoundTask
 
@@ -30,6 +30,7 @@ class BoundInfra(Infra, tp.Generic[M_co], defer_build=True):
     """
 
     __slots__ = ("__infra_model__",)
+    __cache_name__ = "cachedmodel.infra:Infra"  # binding changes nothing in the uid of a model that is nested
     __infra_model__: CachedModel
 
     # -- the model's methods ------------------------------------------------------------------------------------------
@@ -107,43 +108,33 @@ class BoundInfra(Infra, tp.Generic[M_co], defer_build=True):
 
     def __setattr__(self, name: str, value: object) -> None:
         model = self.__infra_model__
+        if name not in Infra.__pydantic_fields__:
+            raise InfraError(unknown_setting(name))
+        if model.model_config.get("frozen"):
+            raise UidError(
+                f"{type(model).__name__} is frozen, and so is its infra: use infra.clone_obj({{'infra.{name}': ...}})"
+            )
         state = state_of(model)
-        if name == "version" and state.frozen:
+        if name == "version" and state.frozen and value != self.version:
             raise UidError(
                 f"the uid of this {type(model).__name__} was computed, so its version cannot change: "
                 "use infra.clone_obj({'infra.version': ...})"
             )
-        super().__setattr__(name, value)
-        _infra.check(self)
+        change = validated({name: value}, "infra")
+        type(model).__infra_resolver__.check(make({**self.__dict__, **change}, {**self.given, **change}, self.layers))
+        for values in (self.__dict__, self.given, self.__pydantic_fields_set__):
+            values.update(change)
+        model.__pydantic_fields_set__.add("infra")
         for bound in state.values():
             bound.forget()
-
-
-class InfraField:
-    """What the class attribute ``infra`` is: reading it on an instance binds the settings to that very instance."""
-
-    def __get__(self, obj: tp.Any, owner: type | None = None) -> tp.Any:
-        if obj is None:
-            raise AttributeError("infra")  # as pydantic has it for all fields
-        infra = obj.__dict__.get("infra")
-        if infra is None:
-            raise AttributeError(f"{type(obj).__name__!r} object has no attribute 'infra'")
-        if type(infra) is not BoundInfra or infra.__infra_model__ is not obj:
-            infra = obj.__dict__["infra"] = bind(infra, obj)
-        return infra
-
-    def __set__(self, obj: tp.Any, value: object) -> None:
-        raise AttributeError("infra")  # CachedModel.__setattr__ sets it
 
 
 def bind(infra: Infra, model: CachedModel) -> BoundInfra[tp.Any]:
     """A copy of settings that belongs to a model."""
     bound: BoundInfra[tp.Any] = BoundInfra.__new__(BoundInfra)
-    for name in ("__dict__", "__pydantic_fields_set__"):
-        object.__setattr__(bound, name, getattr(infra, name).copy())
-    for name in ("__pydantic_extra__", "__pydantic_private__"):
-        object.__setattr__(bound, name, None)
-    for name, missing in (("__infra_given__", infra.given), ("__infra_base__", {}), ("__infra_class__", {})):
-        object.__setattr__(bound, name, getattr(infra, name, missing))
+    values = {
+        key: copy.deepcopy(value) if isinstance(value, (dict, list)) else value for key, value in infra.__dict__.items()
+    }
+    fill(bound, values, dict(infra.given), infra.layers)
     object.__setattr__(bound, "__infra_model__", model)
     return bound

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as tp
 from collections.abc import Mapping
 
 import pydantic
+from pydantic_core import PydanticUndefined
 
-from .confdict import ConfDict
-from .infra import Infra
+from .confkeys import REPLACE, is_index, split
+from .infra import Infra, make, validated
 
 if tp.TYPE_CHECKING:
     from .model import CachedModel
+
+Model = tp.TypeVar("Model", bound=pydantic.BaseModel)
+
+
+class _Merge(dict[tp.Any, tp.Any]):
+    """Updates by name that are merged into what is there; `replace` if they take its place."""
+
+    replace = False
 
 
 def clone(model: CachedModel, *updates: Mapping[str, tp.Any]) -> CachedModel:
@@ -20,36 +30,103 @@ def clone(model: CachedModel, *updates: Mapping[str, tp.Any]) -> CachedModel:
     Parameters
     ----------
     updates
-        Values by name; ``"a.b"`` names a field of a nested model or a key of a mapping. A mapping is merged into what is
-        there, unless it holds ``"=replace=": True``.
+        Values by name; ``"a.b"`` names a field of a nested model, a key of a mapping or an index of a list, and a
+        backslash before a dot makes it part of a key. A mapping is merged into what is there, unless it holds
+        ``"=replace=": True``.
     """
-    conf = ConfDict()
+    merge = _Merge()
     for update in updates:
-        conf.update(update)
-    values = dict(model.__dict__)
+        _add(merge, update)
+    return _cloned(model, merge)
+
+
+def _add(merge: _Merge, update: Mapping[tp.Any, tp.Any]) -> None:
+    for key, value in update.items():
+        if key == REPLACE and value is True:
+            merge.clear()
+            merge.replace = True
+    for key, value in update.items():
+        if key == REPLACE and value is True:
+            continue
+        *parents, last = split(key)
+        inner = merge
+        for name in parents:
+            inner = _inner(inner, name)
+        if isinstance(value, Mapping):
+            _add(_inner(inner, last), value)
+        else:
+            inner[last] = value
+
+
+def _inner(merge: _Merge, name: object) -> _Merge:
+    if not isinstance(merge.get(name), _Merge):
+        merge[name] = _Merge()
+    return tp.cast(_Merge, merge[name])
+
+
+def _cloned(model: Model, merge: _Merge) -> Model:
+    values = _values(model)
     given = set(model.model_fields_set)
-    for name, update in dict(conf).items():
-        values[name] = _merged(values.get(name), update)
+    for name, update in merge.items():
+        values[name] = _merged(values.get(name, model.__dict__.get(name)), update)
         given.add(name)
     out = type(model).model_validate(values, by_name=True)
     object.__setattr__(out, "__pydantic_fields_set__", given & set(type(model).model_fields))
     return out
 
 
+def _values(model: pydantic.BaseModel) -> dict[str, tp.Any]:  # Any: values of fields
+    """What gives the same model again: all values but the defaults, which need not be valid."""
+    fields = type(model).model_fields
+    values = dict(model.__dict__)
+    for name, field in fields.items():
+        is_default = name not in model.model_fields_set and field.default is not PydanticUndefined
+        if is_default and name in values and (values[name] is field.default or name not in values):
+            del values[name]
+    return {name: value for name, value in values.items() if name in fields}
+
+
 def _merged(old: tp.Any, update: tp.Any) -> tp.Any:
-    if not isinstance(update, Mapping):
+    """What comes of an update of a value."""
+    if not isinstance(update, _Merge):
         return update
-    update = dict(update)
-    replace = update.pop("=replace=", False)
     if isinstance(old, Infra):
-        old = {} if replace else dict(old.given)
-        return {**old, **{key: _merged(old.get(key), value) for key, value in update.items()}}
-    if replace or not isinstance(old, (pydantic.BaseModel, Mapping)):
-        return update
-    values: dict[tp.Any, tp.Any] = dict(old.__dict__ if isinstance(old, pydantic.BaseModel) else old)
+        return _infra_merged(old, update)
+    if update.replace or not isinstance(old, (pydantic.BaseModel, Mapping, list, tuple)):
+        if not update.replace and dataclasses.is_dataclass(old) and not isinstance(old, type):
+            values = {field.name: getattr(old, field.name) for field in dataclasses.fields(old)}
+            return {**values, **{key: _merged(values.get(key), value) for key, value in update.items()}}
+        return {key: _merged(None, value) for key, value in update.items()}
+    if isinstance(old, pydantic.RootModel):
+        return _merged(old.root, update)
     if isinstance(old, pydantic.BaseModel):
-        fields = type(old).model_fields
-        known = {name: value for name, value in values.items() if name in old.model_fields_set or name in update}
-        values = {fields[name].alias or name: value for name, value in known.items() if name in fields}
-        update = {(fields[name].alias or name if name in fields else name): value for name, value in update.items()}
-    return {**values, **{key: _merged(values.get(key), value) for key, value in update.items()}}
+        return _nested(old, update)
+    if isinstance(old, Mapping):
+        return {**old, **{key: _merged(old.get(key), value) for key, value in update.items()}}
+    return _items(old, update)
+
+
+def _nested(old: pydantic.BaseModel, update: _Merge) -> object:
+    """A nested model of the same class; where that does not take the update, values for another member of a union."""
+    try:
+        return _cloned(old, update)
+    except pydantic.ValidationError:
+        values = _values(old)
+        return {**values, **{key: _merged(values.get(key), value) for key, value in update.items()}}
+
+
+def _items(old: list[tp.Any] | tuple[tp.Any, ...], update: _Merge) -> object:
+    if not all(is_index(key) and -len(old) <= int(key) < len(old) for key in update):
+        return {key: _merged(None, value) for key, value in update.items()}  # pydantic says what is wrong with it
+    items = list(old)
+    for key, value in update.items():
+        items[int(key)] = _merged(items[int(key)], value)
+    return type(old)(items)
+
+
+def _infra_merged(old: Infra, update: _Merge) -> Infra:
+    """Settings over those given to the original; what held below them goes on to hold."""
+    given = {} if update.replace else dict(old.given)
+    changes = {key: _merged(given.get(key), value) for key, value in update.items()}
+    given.update(validated(changes, "infra"))
+    return make({**old.__dict__, **given}, given, old.layers)

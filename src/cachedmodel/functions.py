@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import sys
+import threading
 import typing as tp
-from collections.abc import Callable
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
 
 import pydantic
 
 from . import infra as _infra
 from .errors import DefinitionError
+from .executors import check_cluster
 from .infra import InfraDict
 from .jobs import Job
 from .methods import task
 from .model import CachedModel
+from .naming import function_name
 
 P = tp.ParamSpec("P")
 R = tp.TypeVar("R")
 
+_RESERVED = ("infra", "build")
 
-class FunctionConfig(CachedModel, tp.Generic[R]):
+
+class FunctionConfig(CachedModel, tp.Generic[R], defer_build=True):
     """The arguments of one call of a function, and its result."""
 
     __function__: tp.ClassVar[Callable[..., tp.Any]]
@@ -28,9 +37,42 @@ class FunctionConfig(CachedModel, tp.Generic[R]):
     @task
     def build(self) -> R:
         """Calls the function with these arguments; computed once."""
-        arguments = {name: getattr(self, name) for name in type(self).model_fields if name != "infra"}
-        out: R = type(self).__function__(**arguments)
-        return out
+        func = type(self).__function__
+        args: list[object] = []
+        kwargs: dict[str, object] = {}
+        for parameter in inspect.signature(func).parameters.values():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                kwargs[parameter.name] = self.__dict__[parameter.name]
+            else:
+                args.append(self.__dict__[parameter.name])
+        return tp.cast(R, func(*args, **kwargs))
+
+    def __reduce_ex__(self, protocol: tp.SupportsIndex) -> tp.Any:
+        func = type(self).__function__
+        holder = _found(func.__module__, func.__qualname__)
+        if holder is func or (isinstance(holder, CachedFunction) and holder.config.model is type(self)):
+            return _restored, (holder, self.__getstate__())  # its class has no name of its own under which it is found
+        return super().__reduce_ex__(protocol)
+
+
+del FunctionConfig.model_config["defer_build"]
+
+
+def _restored(holder: tp.Any, state: dict[tp.Any, tp.Any]) -> FunctionConfig[tp.Any]:
+    model = holder.config.model if isinstance(holder, CachedFunction) else to_config_model(holder).model
+    out: FunctionConfig[tp.Any] = model.__new__(model)
+    out.__setstate__(state)
+    return out
+
+
+def _found(module: str, name: str) -> object:
+    """What another process finds under a name of a module; None for those of a script, a notebook or a function."""
+    if module == "__main__":
+        return None
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 class ConfigFactory(tp.Generic[P, R]):
@@ -42,16 +84,23 @@ class ConfigFactory(tp.Generic[P, R]):
         The model class, whose fields are the function's parameters.
     """
 
-    def __init__(self, model: type[FunctionConfig[R]], signature: inspect.Signature) -> None:
+    def __init__(self, model: type[FunctionConfig[R]], func: Callable[P, R]) -> None:
         self.model = model
-        self._signature = signature
+        functools.update_wrapper(tp.cast("Callable[..., tp.Any]", self), func)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionConfig[R]:
         """The configuration of a call with these arguments; ``infra=`` gives its settings."""
         given = dict(kwargs)
         infra: tp.Any = {"infra": given.pop("infra")} if "infra" in given else {}
-        bound = self._signature.bind(*args, **given)
+        bound = inspect.signature(self.model.__function__).bind(*args, **given)
         return self.model(**bound.arguments, **infra)
+
+    def __reduce__(self) -> tp.Any:
+        return _factory_of, (self.model,)
+
+
+def _factory_of(model: type[FunctionConfig[R]]) -> ConfigFactory[..., R]:
+    return ConfigFactory(model, model.__function__)
 
 
 def to_config_model(func: Callable[P, R]) -> ConfigFactory[P, R]:
@@ -74,7 +123,7 @@ def to_config_model(func: Callable[P, R]) -> ConfigFactory[P, R]:
     >>> to_config_model(add)(3).build()
     5
     """
-    return _factory(func, {})
+    return _plain_factory(func)
 
 
 def to_config(func: Callable[..., R], **kwargs: tp.Any) -> FunctionConfig[R]:  # Any: the function's own arguments
@@ -94,7 +143,7 @@ def to_config(func: Callable[..., R], **kwargs: tp.Any) -> FunctionConfig[R]:  #
     >>> to_config(add, a=1).build()
     3
     """
-    return _factory(func, {})(**kwargs)
+    return _plain_factory(func)(**kwargs)
 
 
 class CachedFunction(tp.Generic[P, R]):
@@ -103,29 +152,44 @@ class CachedFunction(tp.Generic[P, R]):
     Attributes
     ----------
     config
-        Makes the configuration of a call: ``f.config(3).uid_folder()``.
+        Makes the configuration of a call: ``f.config(3).build.uid_folder()``.
     """
 
     def __init__(self, func: Callable[P, R], infra: InfraDict) -> None:
         functools.update_wrapper(tp.cast("Callable[..., tp.Any]", self), func)
         self.config = _factory(func, infra)
+        self._kept: dict[tuple[object, ...], FunctionConfig[R]] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The result for these arguments, computed once."""
-        return self.config(*args, **kwargs).build()
+        return self._config(*args, **kwargs).build()
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """The job that computes the result for these arguments."""
-        return self.config(*args, **kwargs).build.job()
+        return self._config(*args, **kwargs).build.job()
+
+    def _config(self, *args: P.args, **kwargs: P.kwargs) -> FunctionConfig[R]:
+        """The configuration of a call; the same object where results live in memory, which are kept with it."""
+        config = self.config(*args, **kwargs)
+        infra = config.infra
+        if infra.folder is not None and not infra.keep_in_ram:
+            return config
+        return self._kept.setdefault((config.build.uid(), infra.folder, infra.version), config)
+
+    def __repr__(self) -> str:
+        return f"<CachedFunction {self.__module__}.{self.__qualname__}>"  # type: ignore[attr-defined]  # its function's
 
     def __reduce__(self) -> tp.Any:
-        return _refer, (self.__module__, self.__qualname__, self.config)  # type: ignore[attr-defined]  # as its function has
+        func = self.config.model.__function__
+        if _found(func.__module__, func.__qualname__) is self:
+            return func.__qualname__  # as a function: by its name in its module
+        return _cached_function, (self.config,)
 
 
-def _refer(module: str, name: str, config: ConfigFactory[P, R]) -> CachedFunction[P, R]:
+def _cached_function(config: ConfigFactory[P, R]) -> CachedFunction[P, R]:
     out: CachedFunction[P, R] = CachedFunction.__new__(CachedFunction)
-    out.config = config
-    out.__module__, out.__qualname__ = module, name  # type: ignore[attr-defined]
+    functools.update_wrapper(tp.cast("Callable[..., tp.Any]", out), config.model.__function__)
+    out.config, out._kept = config, {}
     return out
 
 
@@ -158,16 +222,57 @@ def with_infra(**settings: tp.Unpack[InfraDict]) -> _WithInfra:
     >>> double(4)
     8
     """
-    _infra.validated(tp.cast("dict[str, object]", settings), "with_infra")
+    checked = _infra.validated(tp.cast("dict[str, object]", settings), "with_infra")
+    check_cluster(checked.get("cluster"))
     return _WithInfra(settings)
 
 
+_factories: weakref.WeakKeyDictionary[Callable[..., tp.Any], ConfigFactory[..., tp.Any]] = weakref.WeakKeyDictionary()
+_factories_lock = threading.Lock()
+
+
+def _plain_factory(func: Callable[P, R]) -> ConfigFactory[P, R]:
+    """The factory of a function that is not decorated: made once, as making a model class takes milliseconds."""
+    if isinstance(func, CachedFunction):
+        return func.config
+    with _factories_lock:
+        try:
+            return tp.cast("ConfigFactory[P, R]", _factories[func])
+        except (KeyError, TypeError):  # TypeError: a callable that cannot be referred to weakly
+            made = _factory(func, {})
+    with contextlib.suppress(TypeError):
+        _factories[func] = made
+    return made
+
+
 def _factory(func: Callable[P, R], settings: InfraDict) -> ConfigFactory[P, R]:
-    signature = inspect.signature(func)
-    name = getattr(func, "__qualname__", repr(func))
+    if not inspect.isfunction(func):
+        raise DefinitionError(f"{func!r} is no plain function: write def, or give a function that calls it")
+    name = func.__qualname__
+    if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise DefinitionError(f"{name} is async or a generator: write a plain function that returns its result")
+    create: tp.Any = pydantic.create_model  # Any: or pydantic's mypy plugin takes the result for a class statement
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Field name .* shadows an attribute")  # a parameter may be named "copy"
+        model = create(
+            func.__name__.strip("<>"),
+            __base__=FunctionConfig,
+            __module__=func.__module__,
+            __doc__=func.__doc__,
+            __cls_kwargs__={**settings, "protected_namespaces": (), "arbitrary_types_allowed": True},
+            **_fields(func, name),
+        )
+    model.__function__ = staticmethod(func)
+    model.__qualname__ = name
+    model.__cache_name__ = function_name(func)
+    return ConfigFactory(model, func)
+
+
+def _fields(func: Callable[..., tp.Any], name: str) -> Mapping[str, tp.Any]:
+    """A field for each parameter of a function."""
+    fields = {}
     hints = tp.get_type_hints(func, include_extras=True)
-    fields: dict[str, tp.Any] = {}
-    for parameter in signature.parameters.values():
+    for parameter in inspect.signature(func).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise DefinitionError(
                 f"{name}: {parameter} names no arguments that could be told apart: name each parameter"
@@ -176,25 +281,11 @@ def _factory(func: Callable[P, R], settings: InfraDict) -> ConfigFactory[P, R]:
             raise DefinitionError(
                 f"{name}: parameter {parameter.name!r} is not annotated, so its values cannot be checked"
             )
+        if parameter.name in _RESERVED or parameter.name.startswith("_"):
+            raise DefinitionError(
+                f"{name}: a parameter cannot be named {parameter.name!r} (names with a first '_', {_RESERVED} are taken): "
+                "give it another name"
+            )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
-    create: tp.Any = pydantic.create_model  # Any: or pydantic's mypy plugin takes the result for a class statement
-    model = create(
-        getattr(func, "__name__", "function"),
-        __base__=FunctionConfig,
-        __module__=func.__module__,
-        __doc__=func.__doc__,
-        __cls_kwargs__={**settings, "cache_name": _name(func)} if _has_name(func) else dict(settings),
-        **fields,
-    )
-    model.__function__ = staticmethod(func)
-    return ConfigFactory(model, signature)
-
-
-def _has_name(func: Callable[..., tp.Any]) -> bool:
-    """True for a function at the top level of a module, whose name tells it from all others."""
-    return func.__module__ != "__main__" and "<" not in func.__qualname__
-
-
-def _name(func: Callable[..., tp.Any]) -> str:
-    return f"{func.__module__}.{func.__qualname__}"
+    return fields

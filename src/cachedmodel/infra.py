@@ -1,17 +1,10 @@
-"""Where to run and where to keep results: values only.
+"""Where to run and where to keep results: values only, each checked by itself.
 
-Settings come in layers, weakest first: the library's defaults, the environment (``CACHEDMODEL_FOLDER``, ...),
-`defaults`, the class, the decorator, the instance, the instance's ``methods``. A None that was given counts as
-given; dicts merge key by key. They are resolved when the model is made, and travel with it into jobs.
+What comes of them for a model is decided in `resolution`.
 """
 
-from __future__ import annotations
-
-import contextvars
+import copy
 import difflib
-import functools
-import getpass
-import json
 import os
 import re
 import typing as tp
@@ -19,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pydantic
-import pydantic_core
 from typing_extensions import TypedDict
 
 from .errors import InfraError
@@ -27,14 +19,14 @@ from .workdir import WorkDir
 
 if tp.TYPE_CHECKING:
     from .bound import BoundInfra
+    from .model import CachedModel
+
+# Annotations are no strings here: evaluating forty of them would take a good part of the time to import the package.
 
 Mode = tp.Literal["cached", "retry", "force", "read-only"]
-Cluster = str  # None, "auto", "debug", "local", "slurm", "threadpool", "processpool", or an installed submitit plugin's
-#: Clusters whose jobs run in this process or its own pools: they work without a folder.
-IN_PROCESS = (None, "debug", "threadpool", "processpool")
 
 _VERSION = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,63}")
-M = tp.TypeVar("M")
+M = tp.TypeVar("M", bound="CachedModel")
 
 
 class InfraDict(TypedDict, total=False):
@@ -73,7 +65,7 @@ class InfraDict(TypedDict, total=False):
     slurm_use_srun: bool
     slurm_additional_parameters: dict[str, int | str | float | bool] | None
     slurm_setup: list[str] | None
-    methods: dict[str, InfraDict]
+    methods: "dict[str, InfraDict]"
 
 
 class Infra(pydantic.BaseModel):
@@ -126,12 +118,13 @@ class Infra(pydantic.BaseModel):
         Settings by method name, which override all others for that method.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
-    # what was given to this instance, the environment and defaults at that time, and the class's defaults below it
-    __slots__ = ("__infra_base__", "__infra_class__", "__infra_given__")
+    # deferred: building a schema takes as long as importing all of the package
+    model_config = pydantic.ConfigDict(
+        extra="forbid", validate_assignment=True, hide_input_in_errors=True, defer_build=True
+    )
+    __slots__ = ("__infra_given__", "__infra_layers__")
     __infra_given__: dict[str, tp.Any]
-    __infra_base__: Mapping[str, tp.Any]
-    __infra_class__: Mapping[str, tp.Any]
+    __infra_layers__: "Layers | None"
 
     folder: Path | None = None
     cluster: str | None = None
@@ -173,8 +166,12 @@ class Infra(pydantic.BaseModel):
         def __init__(self, **kwargs: tp.Unpack[InfraDict]) -> None: ...
 
         # For type checkers only: ``infra: Infra`` in a class body reads as an Infra and takes `Infra | InfraDict`.
-        def __get__(self, obj: M, owner: type[M] | None = None, /) -> BoundInfra[M]: ...
-        def __set__(self, obj: object, value: Infra | InfraDict, /) -> None: ...
+        @tp.overload
+        def __get__(self, obj: M, owner: type[M] | None = None, /) -> "BoundInfra[M]": ...
+        @tp.overload
+        def __get__(self, obj: object, owner: type | None = None, /) -> tp.Self: ...
+        def __get__(self, obj: object, owner: type | None = None, /) -> tp.Any: ...  # Any: as the overloads say
+        def __set__(self, obj: object, value: "Infra | InfraDict", /) -> None: ...
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -191,7 +188,18 @@ class Infra(pydantic.BaseModel):
         if not isinstance(value, (str, Path)):
             return value
         text = os.path.expandvars(os.path.expanduser(os.fspath(value)))
-        return os.path.abspath(text) if info.field_name == "folder" else text
+        if info.field_name == "folder":
+            if not text:
+                raise InfraError("folder '' is no path: give one, or None to keep results in memory only")
+            return os.path.abspath(text)
+        return text
+
+    @pydantic.field_validator("logs")
+    @classmethod
+    def _is_template(cls, value: str) -> str:
+        if set(re.findall(r"{(.*?)}", value)) - {"folder", "user"}:
+            raise InfraError(f"logs {value!r} is no folder's name: only {{folder}} and {{user}} are filled in")
+        return value
 
     @pydantic.field_validator("version")
     @classmethod
@@ -213,7 +221,9 @@ class Infra(pydantic.BaseModel):
     @pydantic.field_validator("trusted_users", mode="before")
     @classmethod
     def _users(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, (list, set, frozenset)) else value
+        if isinstance(value, str):
+            raise InfraError(f"trusted_users={value!r} is one text: give a list of names, as [{value!r}]")
+        return tuple(value) if isinstance(value, list) else value
 
     @pydantic.field_validator("methods", mode="before")
     @classmethod
@@ -221,7 +231,11 @@ class Infra(pydantic.BaseModel):
         if not isinstance(value, Mapping):
             return value
         for name, settings in value.items():
-            if isinstance(settings, Mapping) and {"methods", "version"} & set(settings):
+            if not isinstance(settings, Mapping):
+                raise InfraError(
+                    f"methods[{name!r}] is {settings!r}: give a dict of settings, as {{{name!r}: {{'cluster': None}}}}"
+                )
+            if {"methods", "version"} & set(settings):
                 raise InfraError(f"methods[{name!r}] cannot hold 'methods' or 'version': give them to the whole model")
         return {name: validated(settings, f"methods[{name!r}]") for name, settings in value.items()}
 
@@ -240,39 +254,56 @@ class Infra(pydantic.BaseModel):
         except AttributeError:
             return {key: self.__dict__[key] for key in self.__pydantic_fields_set__}
 
+    @property
+    def layers(self) -> "Layers | None":
+        """What it was merged from, if it is that of a model."""
+        return getattr(self, "__infra_layers__", None)
+
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name in Infra.__pydantic_fields__:
-            with_given = {**self.given, name: self.__dict__[name]}
-            object.__setattr__(self, "__infra_given__", with_given)
+            given = {**self.given, name: self.__dict__[name]}
+            object.__setattr__(self, "__infra_given__", given)
 
     def __eq__(self, other: object) -> bool:
         return self.__dict__ == other.__dict__ if isinstance(other, Infra) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(json.dumps(self.__dict__, sort_keys=True, default=str))
+        values = self.__dict__  # some of them: the others may be dicts, or rarely differ
+        return hash((values["folder"], values["cluster"], values["mode"], values["version"]))
+
+    def __repr_name__(self) -> str:
+        return "Infra"
 
     def __repr_args__(self) -> tp.Iterator[tuple[str, object]]:
-        yield from ((key, value) for key, value in self.__dict__.items() if value != LIBRARY.get(key))
+        usual = {**LIBRARY, **self.layers.cls} if self.layers else LIBRARY
+        yield from ((key, value) for key, value in self.__dict__.items() if value != usual.get(key))
 
-    def __getstate__(self) -> dict[tp.Any, tp.Any]:
-        layers = (self.given, getattr(self, "__infra_base__", {}), getattr(self, "__infra_class__", {}))
-        return {**super().__getstate__(), "layers": layers}
+    def __reduce_ex__(self, protocol: tp.SupportsIndex) -> tuple[tp.Any, ...]:
+        return make, (dict(self.__dict__), dict(self.given), self.layers)  # no longer bound to a model
 
-    def __setstate__(self, state: dict[tp.Any, tp.Any]) -> None:
-        state = dict(state)
-        layers = state.pop("layers")
-        super().__setstate__(state)
-        for name, value in zip(("__infra_given__", "__infra_base__", "__infra_class__"), layers, strict=True):
-            object.__setattr__(self, name, value)
+    def __copy__(self) -> "Infra":  # a copy of what is bound to a model is not
+        return make(dict(self.__dict__), dict(self.given), self.layers)
 
-    def __copy__(self) -> tp.Self:
-        out = super().__copy__()
-        _set_layers(out, dict(self.given), getattr(self, "__infra_base__", {}), getattr(self, "__infra_class__", {}))
+    def __deepcopy__(self, memo: dict[int, tp.Any] | None = None) -> "Infra":
+        return make(copy.deepcopy(self.__dict__, memo), copy.deepcopy(self.given, memo), self.layers)
+
+    def model_copy(self, *, update: Mapping[str, tp.Any] | None = None, deep: bool = False) -> "Infra":
+        """A copy that belongs to no model, with some settings updated.
+
+        Parameters
+        ----------
+        update
+            Settings, which are validated and count as given.
+        deep
+            Whether values are copied too.
+        """
+        out = self.__deepcopy__() if deep else self.__copy__()
+        changes = validated(update or {}, "infra")
+        out.__dict__.update(changes)
+        out.__pydantic_fields_set__.update(changes)
+        out.given.update(changes)
         return out
-
-    def __deepcopy__(self, memo: dict[int, tp.Any] | None = None) -> tp.Self:
-        return self.__copy__()  # its values are never changed in place
 
     def __conf_value__(self) -> dict[str, object]:
         """What a config shows of it: what was given."""
@@ -283,13 +314,40 @@ class Infra(pydantic.BaseModel):
         return {"version": self.version}
 
 
+class Layers(tp.NamedTuple):
+    """What the settings of a model were merged from, below what was given to it.
+
+    Attributes
+    ----------
+    base
+        What the environment and `defaults` gave when the model was made.
+    cls
+        The defaults of its class.
+    """
+
+    base: Mapping[str, tp.Any]
+    cls: Mapping[str, tp.Any]
+
+
 LIBRARY: dict[str, tp.Any] = {name: info.get_default() for name, info in Infra.__pydantic_fields__.items()}
-_ENVIRONMENT = {f"CACHEDMODEL_{name.upper()}": name for name in LIBRARY if name != "version"}
-_ENVIRONMENT_KEYS = frozenset(os.fsencode(key) for key in _ENVIRONMENT)
-_global_defaults: dict[str, tp.Any] = {}
-_defaults: contextvars.ContextVar[dict[str, tp.Any] | None] = contextvars.ContextVar(
-    "cachedmodel_defaults", default=None
-)
+
+
+def make(values: dict[str, tp.Any], given: dict[str, tp.Any], layers: Layers | None) -> Infra:
+    """An Infra of validated values."""
+    out = Infra.__new__(Infra)
+    fill(out, values, given, layers)
+    return out
+
+
+def fill(infra: Infra, values: dict[str, tp.Any], given: dict[str, tp.Any], layers: Layers | None) -> None:
+    """Gives a bare Infra its validated values."""
+    put = object.__setattr__
+    put(infra, "__dict__", values)
+    put(infra, "__pydantic_fields_set__", set(given))
+    put(infra, "__pydantic_extra__", None)
+    put(infra, "__pydantic_private__", None)
+    put(infra, "__infra_given__", given)
+    put(infra, "__infra_layers__", layers)
 
 
 def unknown_setting(name: str, where: str = "infra") -> str:
@@ -309,6 +367,8 @@ def validated(settings: Mapping[str, object] | Infra, where: str) -> dict[str, t
     """
     if isinstance(settings, Infra):
         return dict(settings.given)
+    if not settings:
+        return {}
     try:
         return dict(Infra.model_validate(dict(settings)).given)
     except pydantic.ValidationError as error:
@@ -317,212 +377,3 @@ def validated(settings: Mapping[str, object] | Infra, where: str) -> dict[str, t
         raise InfraError(
             f"{where}{f': {place}' if place else ''}: {first['msg'].removeprefix('Value error, ')}"
         ) from None
-
-
-class defaults:  # used like a function: cm.defaults(folder=...)
-    """Defaults for all models made from now on; as a context manager, until its block ends.
-
-    Parameters
-    ----------
-    **settings
-        Any setting of `Infra` but ``version``.
-
-    Examples
-    --------
-    >>> with defaults(cluster="threadpool"):
-    ...     pass
-    """
-
-    def __init__(self, **settings: tp.Unpack[InfraDict]) -> None:
-        if "version" in settings:
-            raise InfraError(
-                "version belongs to a class or a model: it is part of the uid, and cannot be a global default"
-            )
-        self._settings = validated(settings, "defaults")
-        self._before = dict(_global_defaults)
-        _global_defaults.update(merge(_global_defaults, self._settings))
-
-    def __enter__(self) -> defaults:
-        _global_defaults.clear()
-        _global_defaults.update(self._before)
-        # from here on, for this context alone: other threads and asynchronous tasks do not see it
-        self._token = _defaults.set(merge(_defaults.get() or {}, self._settings))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _defaults.reset(self._token)
-
-
-def merge(under: Mapping[str, tp.Any], over: Mapping[str, tp.Any]) -> dict[str, tp.Any]:
-    """One layer of settings over another; dicts merge key by key."""
-    out = dict(under)
-    for key, value in over.items():
-        below = out.get(key)
-        out[key] = merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
-    return out
-
-
-def base() -> Mapping[str, tp.Any]:
-    """What the environment and `defaults` give right now."""
-    local = _defaults.get()
-    environ = getattr(os.environ, "_data", os.environ)  # the bytes behind it: a look at them takes 1 µs instead of 30
-    if local is None and not _global_defaults and _ENVIRONMENT_KEYS.isdisjoint(environ):
-        return _NOTHING
-    given = {name: os.environ[key] for key, name in _ENVIRONMENT.items() if key in os.environ}
-    return merge(merge(_from_environment(given), _global_defaults), local or {})
-
-
-_NOTHING: Mapping[str, tp.Any] = {}
-
-
-def _from_environment(given: Mapping[str, str]) -> dict[str, tp.Any]:
-    out: dict[str, tp.Any] = {}
-    for name, text in given.items():
-        value: object = text
-        if text[:1] in "[{" or text in ("null", "None"):
-            try:
-                value = None if text == "None" else pydantic_core.from_json(text)
-            except ValueError as error:
-                raise InfraError(
-                    f"CACHEDMODEL_{name.upper()}={text!r} is neither a plain value nor JSON: {error}"
-                ) from None
-        out[name] = value
-    return validated(out, "the environment") if out else out
-
-
-def resolve(class_defaults: Mapping[str, tp.Any], given: Mapping[str, tp.Any], below: Mapping[str, tp.Any]) -> Infra:
-    """The settings of a model: what was given over its class's defaults over the environment's; all are validated."""
-    infra = make({**LIBRARY, **merge(merge(below, class_defaults), given)}, dict(given), below, class_defaults)
-    check(infra)
-    return infra
-
-
-def for_method(infra: Infra, name: str, decorator: Mapping[str, tp.Any]) -> Infra:
-    """The settings in force for one method of a model."""
-    class_defaults: Mapping[str, tp.Any] = getattr(infra, "__infra_class__", {})
-    layers = merge(getattr(infra, "__infra_base__", {}), class_defaults)
-    for layer in (
-        class_defaults.get("methods", {}).get(name, {}),
-        decorator,
-        infra.given,
-        infra.given.get("methods", {}).get(name, {}),
-    ):
-        layers = merge(layers, layer)
-    out = make({**LIBRARY, **layers}, dict(infra.given), {}, {})
-    check(out, f" (for method {name!r})")
-    return out
-
-
-def make(
-    values: dict[str, tp.Any], given: dict[str, tp.Any], below: Mapping[str, tp.Any], cls: Mapping[str, tp.Any]
-) -> Infra:
-    """An Infra of validated values and the layers they come from."""
-    out = Infra.__new__(Infra)
-    object.__setattr__(out, "__dict__", values)
-    object.__setattr__(out, "__pydantic_fields_set__", set(given))
-    object.__setattr__(out, "__pydantic_extra__", None)
-    object.__setattr__(out, "__pydantic_private__", None)
-    _set_layers(out, given, below, cls)
-    return out
-
-
-def _set_layers(infra: Infra, given: dict[str, tp.Any], below: Mapping[str, tp.Any], cls: Mapping[str, tp.Any]) -> None:
-    object.__setattr__(infra, "__infra_given__", given)
-    object.__setattr__(infra, "__infra_base__", below)
-    object.__setattr__(infra, "__infra_class__", cls)
-
-
-def check(infra: Infra, where: str = "") -> None:
-    """Refuses combinations that cannot work.
-
-    Raises
-    ------
-    InfraError
-        Naming the combination and the remedy.
-    """
-    values = infra.__dict__
-    cluster, folder = values["cluster"], values["folder"]
-    if folder is None:
-        if cluster not in IN_PROCESS:
-            raise InfraError(
-                f"cluster={cluster!r} needs a folder{where}: results of jobs travel through the cache; set infra.folder"
-            )
-        if values["mode"] == "read-only":
-            raise InfraError(
-                f"mode='read-only' needs a folder{where}: without one there is nothing to read; set infra.folder"
-            )
-    else:
-        check_folder(os.fspath(folder))
-    if values["workdir"] is not None and cluster in IN_PROCESS:
-        raise InfraError(
-            f"workdir needs jobs of their own{where}: set cluster to 'local', 'slurm' or 'auto', not {cluster!r}"
-        )
-    if values["conda_env"] is not None and cluster in IN_PROCESS:
-        raise InfraError(
-            f"conda_env needs jobs of their own{where}: set cluster to 'local', 'slurm' or 'auto', not {cluster!r}"
-        )
-
-
-@functools.lru_cache(maxsize=1024)
-def _known_good(folder: str) -> bool:
-    return _check_folder(folder)
-
-
-def check_folder(folder: str) -> None:
-    """Refuses a folder that can neither be read nor made.
-
-    Raises
-    ------
-    InfraError
-        If neither the folder nor its parent exists, or it is a file.
-    """
-    _known_good(folder)  # a folder that was fine once is not looked at again: a model must be quick to make
-
-
-def _check_folder(folder: str) -> bool:
-    if os.path.isdir(folder):
-        return True
-    if os.path.exists(folder):
-        raise InfraError(f"folder {folder!r} is a file: give the path of a folder, or of one to be made")
-    parent = os.path.dirname(folder)
-    if not os.path.isdir(parent):
-        raise InfraError(
-            f"folder {folder!r} cannot be made: its parent does not exist; make {parent!r} first, or correct the path"
-        )
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InfraError(
-            f"folder {folder!r} cannot be made: its parent {parent!r} is not writable for user {getpass.getuser()!r}"
-        )
-    return True
-
-
-class Resolver:
-    """Validates the field ``infra`` of one class: what is given, over the defaults of the class."""
-
-    def __init__(self, class_defaults: Mapping[str, tp.Any]) -> None:
-        self.class_defaults = class_defaults
-        self._default: tuple[Mapping[str, tp.Any], Infra] | None = None
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: pydantic.GetCoreSchemaHandler
-    ) -> pydantic_core.core_schema.CoreSchema:
-        return pydantic_core.core_schema.no_info_after_validator_function(self.resolve, handler(source))
-
-    def resolve(self, infra: Infra) -> Infra:
-        """The settings of an instance that was given `infra`."""
-        given = infra.given
-        passed_on = getattr(infra, "__infra_class__", None)
-        if passed_on is self.class_defaults:  # of a model of this class: what held when that was made goes on to hold
-            return resolve(self.class_defaults, given, infra.__infra_base__)
-        if passed_on is not None:
-            # the settings of another model: what it inherited is passed on too, but for the version, which is its own
-            inherited = {k: v for k, v in infra.__dict__.items() if v != LIBRARY[k] and k not in ("version", "methods")}
-            given = {**inherited, **given}
-        return resolve(self.class_defaults, given, base())
-
-    def default(self) -> Infra:
-        """The settings of an instance that was given none; shared, as nothing changes an Infra that is not bound."""
-        below = base()
-        if self._default is None or self._default[0] is not below:
-            self._default = below, resolve(self.class_defaults, {}, below)
-        return self._default[1]

@@ -74,8 +74,9 @@ class Method:
         self.__wrapped__ = func
 
     def __set_name__(self, owner: type[CachedModel], name: str) -> None:
-        self.owner = owner
-        self.name = name
+        if not hasattr(self, "owner"):  # a second name, in this class or another, is another name for the same
+            self.owner = owner
+            self.name = name
 
     def __repr__(self) -> str:
         owner = getattr(self, "owner", None)
@@ -83,6 +84,11 @@ class Method:
 
     def bind(self, model: CachedModel) -> Bound:
         """This method on an instance: the same object at each access."""
+        if not hasattr(type(model), "__cached_methods__"):
+            name = type(model).__qualname__
+            raise DefinitionError(
+                f"{name}.{self.name} is a {self.kind}, but {name} is no CachedModel: derive it from one"
+            )
         state = state_of(model)
         bound = state.get(self)
         if bound is None:
@@ -133,9 +139,7 @@ class Method:
                 f"{where}: only a plain method can be decorated; write def {self.name}(self...): below it"
             )
         if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
-            raise DefinitionError(
-                f"{where} is async: write a plain method; its jobs can be awaited (await xp.{self.name}.job())"
-            )
+            raise DefinitionError(f"{where} is async: {self._instead_of_async()}")
         parameters = list(inspect.signature(func).parameters.values())
         plain = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in parameters)
         if len(parameters) != self.parameters or not plain:
@@ -144,6 +148,9 @@ class Method:
 
     def _expected(self) -> str:
         raise NotImplementedError  # by Task and Map
+
+    def _instead_of_async(self) -> str:
+        return f"write a plain method; its jobs can be awaited (await xp.{self.name}.job())"
 
     def _check_more(self, where: str, parameters: list[inspect.Parameter]) -> None:
         """Of a task or a map alone."""
@@ -443,6 +450,12 @@ class Map(Method, tp.Generic[I_contra, Y_co]):
         return (
             "a map takes self and one iterable of items, annotated: "
             f"def {self.name}(self, items: Iterable[X]) -> Iterator[Y]"
+        )
+
+    def _instead_of_async(self) -> str:
+        return (
+            "write a plain method and iterate over items with yield; its jobs can be awaited "
+            f"(await xp.{self.name}.submit(items))"
         )
 
     def _check_more(self, where: str, parameters: list[inspect.Parameter]) -> None:

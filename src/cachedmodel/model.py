@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import inspect
+import re
+import sys
 import typing as tp
 from pathlib import Path
 
 import pydantic
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from . import infra as _infra
 from .binding import State, state_of
-from .bound import BoundInfra, InfraField
 from .errors import DefinitionError, UidError
-from .infra import Infra, Mode, Resolver
+from .executors import check_cluster
+from .infra import Infra, Mode
 from .methods import Map, Method, Task
 from .naming import cache_name as _cache_name
-from .naming import checked_name
+from .naming import checked_name, generic_name
+from .resolution import Resolver, merge
 from .workdir import WorkDir
+
+if tp.TYPE_CHECKING:
+    import types
 
 _CONFIG = frozenset(pydantic.ConfigDict.__annotations__)
 _RESERVED = frozenset(name for name in dir(pydantic.BaseModel) if not name.startswith("_")) | {"infra"}
@@ -93,38 +103,47 @@ class CachedModelMeta(_Meta):
 
         def __new__(mcs, name, bases, namespace, **kwargs):
             settings, pinned, kwargs = _split(name, bases, kwargs)
-            _check_body(name, bases, namespace, kwargs)
+            _check_config(name, namespace, kwargs)
+            _check_body(name, bases, namespace)
             defaults = _class_defaults(name, bases, namespace, settings)
-            resolver = Resolver(defaults)
-            annotations = namespace.setdefault("__annotations__", {})
-            annotations["infra"] = tp.Annotated[Infra, resolver]
+            resolver = Resolver(name, defaults)
+            namespace.setdefault("__annotations__", {})["infra"] = tp.Annotated[Infra, resolver]
             namespace["infra"] = pydantic.Field(default_factory=resolver.default)
             namespace["__infra_defaults__"] = defaults
+            namespace["__infra_resolver__"] = resolver
+            if kwargs.setdefault("__pydantic_reset_parent_namespace__", True):
+                # pydantic would look for the names of annotations in the frame that called it, which is this one
+                kwargs["__pydantic_reset_parent_namespace__"] = False
+                namespace["__pydantic_parent_namespace__"] = _names_around(sys._getframe(1), namespace)
+            generic = kwargs.get("__pydantic_generic_metadata__")
+            by_statement = "__qualname__" in namespace
             cls = super().__new__(mcs, name, bases, namespace, **kwargs)
             type.__setattr__(cls, "infra", InfraField())
             cls.__cached_methods__ = _methods(cls)
-            made_by_call = "__module__" not in namespace or kwargs.get("_create_model_module") is not None
-            cls.__cache_name__ = (
-                checked_name(pinned, name) if pinned is not None else _cache_name(cls, namespace, made_by_call)
-            )
+            resolver.methods = {key: method.settings for key, method in cls.__cached_methods__.items()}
+            _check_methods_named(cls, defaults)
+            if pinned is not None:
+                cls.__cache_name__ = checked_name(pinned, name)
+            elif generic and generic["origin"] is not None:
+                cls.__cache_name__ = generic_name(generic["origin"], generic["args"])
+            else:
+                cls.__cache_name__ = _cache_name(cls, namespace, by_statement)
             return cls
 
 
 def _split(
     name: str, bases: tuple[type, ...], kwargs: dict[str, tp.Any]
 ) -> tuple[dict[str, tp.Any], object, dict[str, tp.Any]]:
-    """Class keywords: those that are settings, the pinned name, and pydantic's."""
+    """Class keywords: those that are settings, the pinned name, and those for pydantic and ``__init_subclass__``."""
     settings = {key: value for key, value in kwargs.items() if key in _infra.LIBRARY}
     rest = {key: value for key, value in kwargs.items() if key not in settings and key != "cache_name"}
-    takes_more = any(
-        "__init_subclass__" in base.__dict__ or "__pydantic_init_subclass__" in base.__dict__
-        for parent in bases
-        for base in parent.__mro__
-        if base is not object and base is not pydantic.BaseModel and not base.__module__.startswith("pydantic.")
-    )
-    for key in rest:
-        if key not in _CONFIG and not key.startswith("_") and not takes_more:
+    unknown = [key for key in rest if key not in _CONFIG and not key.startswith("_")]
+    if unknown:
+        named, takes_any = _hook_parameters(bases)
+        for key in unknown:
             near = difflib.get_close_matches(key, [*_infra.LIBRARY, "cache_name", *_CONFIG], n=1)
+            if key in named or (takes_any and not near):
+                continue
             hint = (
                 f"did you mean {near[0]!r}?"
                 if near
@@ -134,25 +153,51 @@ def _split(
     return settings, kwargs.get("cache_name"), rest
 
 
-def _check_body(name: str, bases: tuple[type, ...], namespace: dict[str, tp.Any], kwargs: dict[str, tp.Any]) -> None:
-    """Refuses what pydantic would take silently for something else."""
-    config = {**dict(namespace.get("model_config", {})), **kwargs}
-    if config.get("extra", "forbid") != "forbid":
+def _hook_parameters(bases: tuple[type, ...]) -> tuple[set[str], bool]:
+    """Names that the bases' own ``__init_subclass__`` take, and whether one of them takes any."""
+    named: set[str] = set()
+    takes_any = False
+    for base in {base: None for parent in bases for base in parent.__mro__}:
+        if base is object or base.__module__.split(".")[0] in ("pydantic", "typing", "abc", __package__):
+            continue
+        for hook in ("__init_subclass__", "__pydantic_init_subclass__"):
+            if hook in base.__dict__:
+                for parameter in inspect.signature(base.__dict__[hook].__func__).parameters.values():
+                    named.add(parameter.name)
+                    takes_any = takes_any or parameter.kind is parameter.VAR_KEYWORD
+    return named, takes_any
+
+
+def _check_config(name: str, namespace: dict[str, tp.Any], kwargs: dict[str, tp.Any]) -> None:
+    """Refuses a configuration of pydantic's that cannot work, and sees to what must hold whatever the bases say."""
+    given = {**vars(namespace.get("Config", object)), **dict(namespace.get("model_config", {})), **kwargs}
+    if given.get("extra", "forbid") != "forbid":
         raise DefinitionError(
-            f"class {name}: extra={config['extra']!r} would let a misspelt field change nothing in the uid: "
+            f"class {name}: extra={given['extra']!r} would let a misspelt field change nothing in the uid: "
             "a CachedModel has extra='forbid'; leave it out"
         )
-    annotation = namespace.get("__annotations__", {}).get("infra", Infra)
-    if annotation is not Infra and str(annotation).rpartition(".")[2] != "Infra":
+    kwargs["extra"] = "forbid"  # also where another base says otherwise
+    kwargs["ignored_types"] = tuple({**dict.fromkeys(given.get("ignored_types", ())), Task: None, Map: None})
+
+
+def _check_body(name: str, bases: tuple[type, ...], namespace: dict[str, tp.Any]) -> None:
+    """Refuses what pydantic would take silently for something else."""
+    annotations = namespace.get("__annotations__", {})
+    annotation = annotations.get("infra", Infra)
+    if annotation is not Infra and str(annotation).rpartition(".")[2].strip("'\"") != "Infra":
         raise DefinitionError(
             f"class {name}: 'infra' is reserved: declare it as infra: Infra = Infra(...), or leave it out"
         )
     if isinstance(namespace.get("infra"), Method):
         raise DefinitionError(f"class {name}: a method cannot be named 'infra', which is a field of every CachedModel")
+    if "infra" in namespace and "infra" not in annotations:
+        raise DefinitionError(f"class {name}: infra has no annotation: write infra: Infra = Infra(...)")
     fields = {field for base in bases for field in getattr(base, "__pydantic_fields__", {})}
     methods = {method for base in bases for method in getattr(base, "__cached_methods__", {})}
     for key, value in namespace.items():
         if isinstance(value, Method):
+            if key in annotations:
+                raise DefinitionError(f"{name}.{key} is both a field and a {value.kind}; give one of them another name")
             if key in fields:
                 raise DefinitionError(
                     f"{name}.{key}: a {value.kind} cannot override the field {key!r}; give it another name"
@@ -161,15 +206,34 @@ def _check_body(name: str, bases: tuple[type, ...], namespace: dict[str, tp.Any]
                 raise DefinitionError(
                     f"{name}.{key}: {key!r} is a method of pydantic's; give the {value.kind} another name"
                 )
-        elif key in methods:
+        elif _is_wrapped_method(value):
             raise DefinitionError(
-                f"{name}.{key} overrides a cached method, and must be one as well: decorate it with @cm.task or @cm.map(...)"
+                f"{name}.{key}: a cached method cannot be a {type(value).__name__}: only a plain method can be decorated; "
+                f"write def {key}(self...): below the decorator"
             )
-    for key in namespace.get("__annotations__", {}):
-        if key in methods or isinstance(namespace.get(key), Method):
+        elif key in methods and key not in annotations:
+            raise DefinitionError(
+                f"{name}.{key} overrides a cached method, and must be one as well: decorate it with @cm.task or "
+                "@cm.map(item_uid=...)"
+            )
+    for key in annotations:
+        if key in methods:
             raise DefinitionError(
                 f"{name}.{key}: a field cannot have the name of a cached method; give it another name"
             )
+
+
+def _is_wrapped_method(value: object) -> bool:
+    inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or getattr(value, "func", None)
+    return not isinstance(value, Method) and isinstance(inner, Method)
+
+
+def _names_around(frame: types.FrameType, namespace: dict[str, tp.Any]) -> dict[str, tp.Any] | None:
+    """Of the variables where a class is made, those that its annotations name; None at the top of a module."""
+    if frame.f_locals is frame.f_globals:
+        return None
+    words = set(re.findall(r"[^\W\d]\w*", " ".join(map(str, namespace["__annotations__"].values()))))
+    return {key: value for key, value in frame.f_locals.items() if key in words}
 
 
 def _class_defaults(
@@ -178,13 +242,17 @@ def _class_defaults(
     """The defaults of a class: its parents', the ``infra`` of its body, its keywords."""
     defaults: dict[str, tp.Any] = {}
     for base in reversed(bases):
-        defaults = _infra.merge(defaults, getattr(base, "__infra_defaults__", {}))
+        defaults = merge(defaults, getattr(base, "__infra_defaults__", {}))
     body = namespace.get("infra")
+    if isinstance(body, FieldInfo) and body.default is not PydanticUndefined:
+        body = body.default
     if body is not None:
         if not isinstance(body, (Infra, dict)):
             raise DefinitionError(f"class {name}: infra = {body!r} gives no settings: write infra: Infra = Infra(...)")
-        defaults = _infra.merge(defaults, _infra.validated(body, f"class {name}"))
-    return _infra.merge(defaults, _infra.validated(settings, f"class {name}"))
+        defaults = merge(defaults, _infra.validated(body, f"class {name}"))
+    defaults = merge(defaults, _infra.validated(settings, f"class {name}"))
+    check_cluster(defaults.get("cluster"))
+    return defaults
 
 
 def _methods(cls: type[CachedModel]) -> dict[str, Method]:
@@ -202,6 +270,37 @@ def _methods(cls: type[CachedModel]) -> dict[str, Method]:
     for method in found.values():
         method.check(cls)
     return found
+
+
+def _check_methods_named(cls: type[CachedModel], defaults: dict[str, tp.Any]) -> None:
+    for name in defaults.get("methods", ()):
+        if name not in cls.__cached_methods__:
+            raise DefinitionError(
+                f"class {cls.__name__}: methods names {name!r}, which is no cached method of it: "
+                f"it has {', '.join(map(repr, cls.__cached_methods__)) or 'none'}"
+            )
+
+
+class InfraField:
+    """What the class attribute ``infra`` is: reading it on an instance binds the settings to that very instance."""
+
+    def __get__(self, obj: tp.Any, owner: type | None = None) -> tp.Any:
+        if obj is None:
+            raise AttributeError("infra")  # as pydantic has it for all fields
+        try:
+            infra = obj.__dict__["infra"]
+        except KeyError:
+            raise AttributeError(f"{type(obj).__name__!r} object has no attribute 'infra'") from None
+        if getattr(infra, "__infra_model__", None) is not obj:
+            from .bound import bind  # with it comes what a class does not need
+
+            if not isinstance(infra, Infra):  # by model_construct or model_copy(update=...), which validate nothing
+                infra = type(obj).__infra_resolver__.validate(infra)
+            infra = obj.__dict__["infra"] = bind(infra, obj)
+        return infra
+
+    def __set__(self, obj: tp.Any, value: object) -> None:
+        raise AttributeError("infra")  # CachedModel.__setattr__ sets it
 
 
 if tp.TYPE_CHECKING:
@@ -240,9 +339,11 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
     'param=3'
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", ignored_types=(Task, Map))
+    # deferred for this class alone: building a schema takes as long as importing all of the package
+    model_config = pydantic.ConfigDict(defer_build=True)
     __slots__ = ("__cachedmodel__", "__weakref__")
     __infra_defaults__: tp.ClassVar[dict[str, tp.Any]]
+    __infra_resolver__: tp.ClassVar[Resolver]
     __cached_methods__: tp.ClassVar[dict[str, Method]]
     __cache_name__: tp.ClassVar[str]
 
@@ -254,32 +355,49 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
     else:
 
         def __setattr__(self, name, value):
-            if name in type(self).__pydantic_fields__:
-                self._refuse_if_frozen(name)
             if name == "infra":
                 self._set_infra(value)
-            else:
-                super().__setattr__(name, value)
+                return
+            if name in type(self).__pydantic_fields__:
+                self._refuse_if_frozen(name)
+            super().__setattr__(name, value)
 
         def __delattr__(self, name):
             if name in type(self).__pydantic_fields__:
                 self._refuse_if_frozen(name)
             super().__delattr__(name)
 
+    def __copy__(self) -> tp.Self:
+        out = super().__copy__()
+        _unbind(out.__dict__)
+        return out
+
+    def __deepcopy__(self, memo: dict[int, tp.Any] | None = None) -> tp.Self:
+        out = super().__deepcopy__(memo)
+        _unbind(out.__dict__)
+        return out
+
     def __getstate__(self) -> dict[tp.Any, tp.Any]:
         state = super().__getstate__()
-        infra = state["__dict__"].get("infra")
-        if isinstance(infra, BoundInfra):  # bound again where it is read
-            unbound = _infra.make(dict(infra.__dict__), dict(infra.given), infra.__infra_base__, infra.__infra_class__)
-            state["__dict__"] = {**state["__dict__"], "infra": unbound}
+        values = state["__dict__"] = dict(state["__dict__"])
+        _unbind(values)
         return state
 
     def __setstate__(self, state: dict[tp.Any, tp.Any]) -> None:
         super().__setstate__(state)
         object.__setattr__(self, "__cachedmodel__", State(arrived=True))
 
+    def __repr_args__(self) -> tp.Iterator[tuple[str | None, tp.Any]]:
+        last = []
+        for name, value in super().__repr_args__():
+            if name != "infra":
+                yield name, value
+            elif not isinstance(value, Infra) or list(value.__repr_args__()):
+                last = [(name, value)]
+        yield from last
+
     def _refuse_if_frozen(self, name: str) -> None:
-        if state_of(self).frozen:
+        if state_of(self).frozen and not self.model_config.get("frozen"):  # pydantic refuses those itself
             raise UidError(
                 f"the uid of this {type(self).__name__} was computed, so its field {name!r} cannot change: "
                 f"make another with infra.clone_obj({{{name!r}: ...}})"
@@ -290,8 +408,21 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
             raise pydantic.ValidationError.from_exception_data(
                 type(self).__name__, [{"type": "frozen_instance", "loc": ("infra",), "input": value}]
             )
-        given = _infra.validated(tp.cast("tp.Mapping[str, object]", value), f"{type(self).__name__}.infra")
-        self.__dict__["infra"] = _infra.resolve(type(self).__infra_defaults__, given, _infra.base())
+        infra = type(self).__infra_resolver__.validate(value)
+        state = state_of(self)
+        if infra.version != self.infra.version:
+            self._refuse_if_frozen("infra.version")
+        self.__dict__["infra"] = infra
         self.__pydantic_fields_set__.add("infra")
-        for bound in state_of(self).values():
+        for bound in state.values():
             bound.forget()
+
+
+del CachedModel.model_config["defer_build"]
+
+
+def _unbind(values: dict[str, tp.Any]) -> None:
+    """Takes the settings of another model out of copied values of fields: they are bound again where they are read."""
+    infra = values.get("infra")
+    if hasattr(infra, "__infra_model__"):
+        values["infra"] = copy.copy(infra)

@@ -1,4 +1,4 @@
-"""The name that a class's folders carry, so that two classes never share one by accident."""
+"""The name that a class's or a function's folders carry, so that two of them never share one by accident."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import sys
 import types
 import typing as tp
+from collections.abc import Callable, Mapping
 
 from . import uid as _uid
 from .errors import DefinitionError, UidError
 
 
-def cache_name(cls: type, namespace: tp.Mapping[str, tp.Any], made_by_call: bool) -> str:
+def cache_name(cls: type, namespace: Mapping[str, tp.Any], by_statement: bool) -> str:
     """The name of a class in folders, and for those it is nested in.
 
     Module and qualified name. A class of ``__main__`` carries the script's name and a hash of its place; one of a
@@ -24,25 +25,28 @@ def cache_name(cls: type, namespace: tp.Mapping[str, tp.Any], made_by_call: bool
         The class, complete.
     namespace
         Its body.
-    made_by_call
-        True if it was not made by a class statement.
+    by_statement
+        False if it was made by a call, as of ``create_model``.
     """
-    module, name = cls.__module__, cls.__qualname__
-    dynamic = made_by_call or "<locals>" in name
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        if spec is not None and spec.name != "__main__":  # python -m package.module
-            module = spec.name
-        elif file is not None and os.path.exists(file):
-            place = os.path.realpath(file)
-            stem = os.path.splitext(os.path.basename(place))[0]
-            module = f"{_uid.clean(stem)}-{_uid.digest(os.fsencode(place))}"
-        else:
-            dynamic = True
-    if dynamic:
-        name = f"{name.replace('<locals>.', '')}-{_uid.digest(_content(cls, namespace))}"
+    module, is_named = _module(cls.__module__)
+    name = cls.__qualname__
+    if not is_named or not by_statement or "<locals>" in name:
+        name = f"{name.replace('<locals>.', '')}-{_uid.digest(_uid.canonical(_content(cls, namespace)))}"
     return f"{module}:{name}"
+
+
+def function_name(func: Callable[..., tp.Any]) -> str:
+    """The name of a function in folders, by the same rules."""
+    module, is_named = _module(func.__module__)
+    name = func.__qualname__
+    if not is_named or "<" in name:
+        name = f"{name.replace('<locals>.', '')}-{_uid.digest(_uid.canonical(_source(func, ())))}"
+    return f"{module}:{name}"
+
+
+def generic_name(origin: type, args: tuple[object, ...]) -> str:
+    """The name of a generic class with its parameters given."""
+    return f"{_uid.class_path(origin)}[{','.join(map(_argument, args))}]"
 
 
 def checked_name(name: object, cls: str) -> str:
@@ -60,43 +64,92 @@ def checked_name(name: object, cls: str) -> str:
     return name
 
 
-def _content(cls: tp.Any, namespace: tp.Mapping[str, tp.Any]) -> bytes:
-    """Fields and source of a class, as bytes."""
+def _module(name: str) -> tuple[str, bool]:
+    """The name of a module in folders, and whether it tells the module from all others."""
+    if name != "__main__":
+        return name, True
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None and spec.name != "__main__":  # python -m package.module
+        return spec.name.removesuffix(".__main__") if spec.name.endswith(".__main__") else spec.name, True
+    if file is not None and os.path.exists(file):
+        place = os.path.realpath(file)
+        stem = os.path.splitext(os.path.basename(place))[0]
+        return f"{_uid.clean(stem)}-{_uid.digest(os.fsencode(place))}", True
+    return name, False  # a notebook or a prompt
+
+
+def _argument(arg: object) -> str:
+    """A parameter of a generic class; ``repr`` alone would not tell apart two local classes of one name."""
+    if isinstance(arg, type) and not tp.get_args(arg):
+        return arg.__name__ if arg.__module__ == "builtins" else _uid.class_path(arg)
+    args = tp.get_args(arg)
+    if not args:
+        return repr(arg)
+    return f"{tp.get_origin(arg)!r}[{','.join(map(_argument, args))}]"
+
+
+def _content(cls: tp.Any, namespace: Mapping[str, tp.Any]) -> list[str]:
+    """Fields and source of a class."""
     parts = [_uid.class_path(base) for base in cls.__mro__[1:] if base.__module__ != "builtins"]
     for name, info in sorted(cls.__pydantic_fields__.items()):
         if name != "infra":
-            parts += [name, repr(info.annotation), _text(info.default), _source(info.default_factory)]
+            parts += [name, _argument(info.annotation), _text(info.default, ()), _text(info.default_factory, ())]
     for name, value in sorted(namespace.items()):
-        func = getattr(value, "func", value)  # a task or a map
-        func = getattr(func, "fget", func)
-        func = getattr(func, "__func__", func)
-        if isinstance(func, types.FunctionType):
-            parts += [name, _source(func)]
-    return _uid.canonical(parts)
+        func = _function(value)
+        if func is not None:
+            parts += [name, _source(func, ())]
+        elif not name.startswith("__") and name not in cls.__pydantic_fields__:
+            parts += [name, _text(value, ())]
+    return parts
 
 
-def _source(func: tp.Any) -> str:
-    """The source of a function and what it closes over."""
-    if not isinstance(func, types.FunctionType):
-        return _text(func)
+def _function(value: object) -> types.FunctionType | None:
+    """The function behind a method of whatever kind."""
+    for name in ("func", "fget", "__func__", "wrapped"):
+        value = getattr(value, name, value)
+    return value if isinstance(value, types.FunctionType) else None
+
+
+def _source(func: tp.Any, seen: tuple[object, ...]) -> str:
+    """The source of a function, and what it closes over."""
     try:
         text = inspect.getsource(func)
     except (OSError, TypeError):  # typed at a prompt, or made by exec
-        code = func.__code__
-        text = f"{code.co_code.hex()} {_text(code.co_consts)} {code.co_names}"
+        text = _code(func.__code__)
     free = zip(func.__code__.co_freevars, func.__closure__ or (), strict=True)
-    return text + "".join(f"{name}={_cell(cell)};" for name, cell in free if name != "__class__")
+    defaults = _text([*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).items()], (*seen, func))
+    return f"{text}{defaults}" + "".join(
+        f"{name}={_cell(cell, (*seen, func))};" for name, cell in free if name != "__class__"
+    )
 
 
-def _cell(cell: types.CellType) -> str:
+def _code(code: types.CodeType) -> str:
+    consts = [_code(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
+    return f"{code.co_code.hex()} {consts} {code.co_names}"
+
+
+def _cell(cell: types.CellType, seen: tuple[object, ...]) -> str:
     try:
-        return _text(cell.cell_contents)
+        return _text(cell.cell_contents, seen)
     except ValueError:  # not filled yet
         return ""
 
 
-def _text(value: object) -> str:
+def _text(value: object, seen: tuple[object, ...]) -> str:
+    """Something that differs where a value does, as far as that can be known."""
+    if any(value is other for other in seen):
+        return "itself"
+    func = _function(value)
+    if func is not None:
+        return _source(func, seen)
     try:
         return _uid.digest(_uid.canonical(value))
     except UidError:
-        return type(value).__qualname__
+        pass
+    if isinstance(value, (list, tuple)):
+        return ",".join(_text(item, (*seen, value)) for item in value)
+    if isinstance(value, dict):
+        return ",".join(f"{key!r}:{_text(item, (*seen, value))}" for key, item in value.items())
+    state = getattr(value, "__dict__", None)
+    return f"{type(value).__qualname__}({_text(dict(state), (*seen, value)) if state else ''})"
