@@ -32,7 +32,10 @@ LAYERS = (
     ("executors",),
     ("codecs",),
     ("clone", "config", "naming", "provenance"),
-    ("infra", "identity", "confdict", "confkeys", "confplain", "confyaml", "schema", "readable", "uid", "uidarrays", "classpath", "workdir"),
+    (
+        *("infra", "identity", "schema", "readable", "uid", "uidarrays", "classpath"),
+        *("confdict", "confkeys", "confplain", "confyaml", "workdir"),
+    ),
     ("errors",),
 )
 

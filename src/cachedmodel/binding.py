@@ -141,7 +141,7 @@ class Bound:
             Of those, only what differs from the defaults that count; implies `uid`.
         """
         if exclude_defaults:
-            return _config.different(self._identity().shown)
+            return _config.different(self._identity().shown, self._exclude())
         return _config.counted(self._model, self._exclude()) if uid else _config.whole(self._model)
 
     def iter_cached(self) -> Iterator[tp.Any]:  # Any: the model's own type, which infra.iter_cached() knows
@@ -208,7 +208,7 @@ class Bound:
             if self._owner is not type(self._model):  # the parent's method may call what this class overrides
                 tag = _uid.class_path(type(self._model))
                 encoding = _uid.canonical([known.uid, tag])
-                known = known._replace(uid=_uid.text(f"{type(self._model).__name__},{known.uid}", encoding))
+                known.rename(_uid.text(f"{type(self._model).__name__},{known.uid}", encoding))
             self._known = known
             state_of(self._model).frozen = True
         elif self._known.mutable:
@@ -217,7 +217,7 @@ class Bound:
 
     def _check_unchanged(self) -> None:
         assert self._known is not None
-        if _identity.fingerprint(self._model, self._exclude())[0] != self._known.complete:
+        if not self._known.is_unchanged():
             raise UidError(
                 f"a field of {type(self._model).__name__} changed in place since the uid {self._known.uid!r} of its method "
                 f"{self._method.name!r} was computed: change a copy instead, with infra.clone_obj(...)"
@@ -243,19 +243,18 @@ class Bound:
         return self._work_now
 
     def _cache(self, identity: Identity) -> Cache | None:
-        folder, infra, exclude = self._method_folder(), self.infra, self._exclude()
+        folder, infra = self._method_folder(), self.infra
         if folder is None:
             return None
-        model, complete = self._model, identity.complete
         options = Options(
             codec=self._method.codec,
             allow_pickle=infra.allow_pickle,
             trusted_users=infra.trusted_users,
             permissions=infra.permissions,
             lease_s=infra.lease_s,
-            identity=_identity.stored(model, complete, exclude),
-            accept=lambda kept: _identity.agrees(kept, model, complete, exclude),
-            provenance=provenance_of(type(model).__module__),
+            identity=identity.stored(),
+            accept=identity.agrees,
+            provenance=provenance_of(type(self._model).__module__),
         )
         root = os.fspath(infra.folder) if infra.folder is not None else folder
         return Cache.open(os.path.join(folder, identity.uid), root, single=self.single, options=options)
@@ -301,7 +300,7 @@ class Bound:
         for name, conf in (
             ("config.yaml", self.config(uid=False)),
             ("full-uid.yaml", self.config()),
-            ("uid.yaml", _config.different(identity.shown)),
+            ("uid.yaml", _config.different(identity.shown, self._exclude())),
         ):
             files.publish(os.path.join(folder, name), [conf.to_yaml().encode()], permissions)
 

@@ -20,14 +20,14 @@ def counted(model: pydantic.BaseModel, exclude: frozenset[str]) -> ConfDict:
     return ConfDict.from_nested(_counted(model, exclude, ()))
 
 
-def different(shown: tp.Iterable[tuple[tuple[str, ...], object]]) -> ConfDict:
+def different(shown: tp.Iterable[identity.Shown], exclude: frozenset[str] = frozenset()) -> ConfDict:
     """What differs from the defaults that count, from an identity's ``shown``."""
     out: dict[str, tp.Any] = {}  # Any: nested dicts of values of fields
-    for names, value in shown:
+    for names, value, _ in shown:
         inner = out
         for name in names[:-1]:
             inner = inner.setdefault(name, {})
-        inner[names[-1]] = _counted(value, frozenset(), names)
+        inner[names[-1]] = _counted(value, exclude, names)
     return ConfDict.from_nested(out)
 
 
@@ -35,11 +35,13 @@ def _counted(value: tp.Any, exclude: frozenset[str], names: tuple[str, ...]) -> 
     hook = getattr(type(value), "__uid_value__", None)
     if hook is not None:
         return hook(value)
+    if isinstance(value, pydantic.RootModel):
+        return _counted(value.root, exclude, names)
     if isinstance(value, pydantic.BaseModel):
         fields = identity.counting(value, exclude, names)
         return {name: _counted(field, exclude, (*names, name)) for name, field in fields.items()}
     if isinstance(value, dict):
-        return {key: _counted(item, frozenset(), ()) for key, item in value.items()}
+        return {key: _counted(item, exclude, names) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_counted(item, frozenset(), ()) for item in value)
+        return type(value)(_counted(item, exclude, names) for item in value)
     return value

@@ -1,112 +1,61 @@
-"""What a configuration is, against the defaults that counts: which fields enter the uid, and which are left out.
+"""What a configuration is, against the defaults that count: which fields enter the uid, and which are left out.
 
 A field at its default is left out of the uid, so that adding a field keeps every cache. The default that counts is the one
 first seen for that method, kept in a `Baseline`: changing a default in the code neither serves an old entry for the new
 meaning nor loses one. Baselines know a field by its path in the schema ("data.size", "layers[].width"), not by the name of
 its class, so that classes may be renamed. All fields count but those marked `NotInUid` and those excluded.
+
+    fields of a class + first defaults -> rows      once for each place of the schema
+    values of a model along the rows   -> uid       what differs from the defaults
+                                       -> complete  all that counts, kept with each entry and compared when it is read
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
 import typing as tp
 
 import pydantic
-from pydantic.fields import FieldInfo
 
 from . import uid as _uid
 from .errors import UidError
+from .readable import readable
+from .schema import EXTRA, Field, NotInUid, fields_of, tag_of
+
+__all__ = ["Baseline", "Identity", "NotInUid", "counting", "identify"]
+
+_NEVER = object()
+_NO_TAG = _uid.canonical("")
+_MAX_PLACES = 4096
+#: Names that lead to a field, its value, and what to call it where that says more than the value.
+Shown = tuple[tuple[str, ...], object, str]
 
 
-class NotInUid:
-    """Marks a field that changes nothing in the results: ``device: Annotated[str, NotInUid] = "cpu"``."""
-
-
-class _Field(tp.NamedTuple):
-    """What a class says of one of its fields."""
-
-    name: str
-    classes: frozenset[type]  # model classes its annotation names
-    discriminators: tuple[str, ...]
-    as_validated: tuple[bytes, bytes] | None  # a default that was never validated, and what it means
-
-
-class _Row(tp.NamedTuple):
+class Row:
     """A field at one place of the schema, and the default that counts there."""
 
-    field: _Field
-    path: str
-    default: bytes | None  # its encoding, if today's default is still the first one
-    digest: str  # that of the first default; "" if it had none
+    __slots__ = ("atom", "default", "digest", "field", "head", "inner", "name", "names", "path", "same")
+
+    def __init__(self, field: Field, path: str, names: tuple[str, ...]) -> None:
+        self.field = field
+        self.name = field.name
+        self.head = field.head
+        self.same = field.same
+        self.path = path
+        self.names = names  # that lead to it
+        self.atom: object = _NEVER  # the default itself, where it cannot change: no need to encode it
+        self.default: bytes | None = None  # its encoding, if today's default is still the first one
+        self.digest = ""  # otherwise that of the first one
+        self.inner: dict[tuple[type, bool], tuple[bytes, Place]] = {}
 
 
-_PLAIN = (bool, int, float, str, bytes, type(None))
+class Place(tp.NamedTuple):
+    """What a class holds at one place of the schema."""
 
-
-def _is_model(cls: type) -> bool:
-    return issubclass(cls, pydantic.BaseModel)
-
-
-def _annotated(annotation: object, seen: tuple[set[type], set[str]]) -> tuple[set[type], set[str]]:
-    """Model classes and discriminators named anywhere in an annotation."""
-    classes, discriminators = seen
-    if isinstance(annotation, type) and tp.get_origin(annotation) is None and _is_model(annotation):
-        classes.add(annotation)
-    for meta in getattr(annotation, "__metadata__", ()):
-        name = getattr(meta, "discriminator", None)
-        if isinstance(name, str):
-            discriminators.add(name)
-    value = getattr(annotation, "__value__", None)  # type X = ...
-    for arg in (*tp.get_args(annotation), *(() if value is None else (value,))):
-        _annotated(arg, seen)
-    return seen
-
-
-def default_of(cls: type[pydantic.BaseModel], name: str) -> tuple[object, object] | None:
-    """The default of a field as it is and as its type validates it; None if it has none that can be known."""
-    info = cls.__pydantic_fields__[name]
-    if info.is_required() or (info.default_factory is not None and info.default_factory_takes_validated_data):
-        return None
-    raw = info.get_default(call_default_factory=True)
-    annotation = info.annotation
-    if raw is None or annotation is type(raw) or type(raw) in tp.get_args(annotation) or _is_model(type(raw)):
-        return raw, raw
-    try:
-        # the class's own validator for this field alone: X(a=1) and X() with the default 1 of a float are equal
-        valid = cls.model_construct()
-        cls.__pydantic_validator__.validate_assignment(valid, name, raw)
-        return raw, valid.__dict__[name]
-    except Exception:  # a validator of the user's that needs other fields: the default is taken as it is
-        return raw, raw
-
-
-@functools.lru_cache(maxsize=4096)
-def _fields(cls: type[pydantic.BaseModel]) -> tuple[_Field, ...]:
-    """The fields of a class that count, by name."""
-    out = []
-    for name, info in sorted(cls.__pydantic_fields__.items()):
-        if is_marked(info):
-            continue
-        classes, discriminators = _annotated(info.annotation, (set(), set()))
-        for meta in (info, *info.metadata):
-            if isinstance(getattr(meta, "discriminator", None), str):
-                discriminators.add(meta.discriminator)
-        as_validated = None
-        default = default_of(cls, name)
-        if default is not None and default[0] is not default[1]:
-            try:
-                pair = _uid.canonical(default[0]), _uid.canonical(default[1])
-                as_validated = pair if pair[0] != pair[1] else None
-            except UidError:  # told when a value is encoded
-                pass
-        out.append(_Field(name, frozenset(classes), tuple(sorted(discriminators)), as_validated))
-    return tuple(out)
-
-
-def is_marked(info: FieldInfo) -> bool:
-    """True if a field is marked `NotInUid`."""
-    return any(meta is NotInUid or isinstance(meta, NotInUid) for meta in info.metadata)
+    rows: tuple[Row, ...]
+    extra: Row
+    left_out: tuple[str, ...]  # paths of the fields that do not count
 
 
 class Baseline:
@@ -123,189 +72,227 @@ class Baseline:
     def __init__(self, known: tp.Mapping[str, str] | None = None) -> None:
         self.known = dict(known or {})
         self.fresh: dict[str, str] = {}
-        self._rows: dict[tuple[type, str], tuple[_Row, ...]] = {}
+        self._places: dict[tuple[type, str, frozenset[str]], Place] = {}
 
-    def rows(self, cls: type[pydantic.BaseModel], prefix: str) -> tuple[_Row, ...]:
-        """The fields of a class at one place of the schema; their defaults are taken in if they are new."""
-        rows = self._rows.get((cls, prefix))
-        if rows is None:
-            rows = tuple(self._row(cls, field, f"{prefix}{field.name}") for field in _fields(cls))
-            self._rows[cls, prefix] = rows
-        return rows
+    def place(
+        self,
+        cls: type[pydantic.BaseModel],
+        exclude: frozenset[str],
+        prefix: str = "",
+        names: tuple[str, ...] = (),
+        forced: tp.Container[str] = (),
+    ) -> Place:
+        """A class at one place of the schema; the defaults of its fields are taken in if they are new.
 
-    def _row(self, cls: type[pydantic.BaseModel], field: _Field, path: str) -> _Row:
-        default = default_of(cls, field.name)
+        Parameters
+        ----------
+        exclude
+            Dotted names that do not count.
+        prefix, names
+            What comes before the path of each field, and the names that lead there.
+        forced
+            Fields that are never left out.
+        """
+        place = self._places.get((cls, prefix, exclude))
+        if place is None:
+            is_root = issubclass(cls, pydantic.RootModel)
+            rows = [
+                Row(field, prefix + field.name, names if is_root else (*names, field.name)) for field in fields_of(cls)
+            ]
+            counting = tuple(row for row in rows if ".".join(row.names) not in exclude)
+            for row in counting:
+                self._take_default(row, exclude, row.name in forced)
+            left_out = {prefix + name for name in cls.__pydantic_fields__} - {row.path for row in counting}
+            if len(self._places) >= _MAX_PLACES:  # classes made in a loop
+                self._places.clear()
+            place = Place(counting, Row(EXTRA, f"{prefix}+", names), tuple(sorted(left_out)))
+            self._places[cls, prefix, exclude] = place
+        return place
+
+    def _take_default(self, row: Row, exclude: frozenset[str], forced: bool) -> None:
         encoding = None
-        if default is not None:
-            try:
-                encoding = Minimal(self).field(default[1], field, path)
-            except UidError:
-                encoding = None  # a default that cannot be encoded is never left out; a value is refused in its place
+        if row.field.default is not None:
+            with contextlib.suppress(
+                UidError
+            ):  # one that cannot be encoded is never left out; as a value it is refused
+                encoding = Pass(self, exclude).at(row.field.default[0], row)[0]
         today = "" if encoding is None else _uid.digest(encoding)
-        first = self.known.get(path)
+        first = self.known.get(row.path)
         if first is None:
-            first = self.known[path] = self.fresh[path] = today
-        return _Row(field, path, encoding if first == today else None, first)
+            first = self.known[row.path] = self.fresh[row.path] = today
+        if forced:
+            return
+        if encoding is None or first != today:
+            row.digest = first
+            return
+        row.default = encoding
+        if _uid.atoms(type(row.field.unvalidated)) is not None:
+            row.atom = row.field.unvalidated
 
 
-class _Pass(_uid.Encoding):
-    """A pass over a configuration that knows where it is."""
+class _NoDefaults(Baseline):
+    """Nothing is at its default: what `Identity.complete` is made of."""
 
-    def __init__(self, exclude: frozenset[str] = frozenset()) -> None:
-        super().__init__()
-        self.exclude = exclude
-        self.names: tuple[str, ...] = ()
-        self._place: tuple[_Field, str] | None = None
-
-    def field(self, value: tp.Any, field: _Field, path: str) -> bytes:  # Any: whatever a field can hold
-        """The encoding of the value of a field."""
-        if type(value) in _PLAIN:
-            encoding = self.value(value)
-        elif isinstance(value, pydantic.BaseModel) and not hasattr(type(value), "__uid_value__"):
-            encoding = self.model_at(value, field, path)
-        else:
-            before, self._place = self._place, (field, path + "[]")
-            encoding = self.value(value)
-            self._place = before
-        if field.as_validated is not None and encoding == field.as_validated[0]:
-            encoding = field.as_validated[1]
-        return encoding
-
-    def model(self, value: tp.Any) -> bytes:
-        if self._place is None:
-            return super().model(value)
-        return self.model_at(value, *self._place)
-
-    def model_at(self, value: pydantic.BaseModel, field: _Field, path: str) -> bytes:
-        raise NotImplementedError  # Minimal and Complete
-
-    def is_excluded(self, name: str) -> bool:
-        return bool(self.exclude) and ".".join((*self.names, name)) in self.exclude
-
-    def tag(self, value: pydantic.BaseModel, field: _Field) -> tuple[str, tuple[str, ...]]:
-        """What tells the class of a model among those its field may hold, and which discriminators say so."""
-        cls = type(value)
-        names = tuple(name for name in field.discriminators if name in cls.__pydantic_fields__)
-        if cls in field.classes and (names or len(field.classes) == 1):
-            return ",".join(f"{name}={value.__dict__.get(name)!r}" for name in names), names
-        return _uid.class_path(cls), names
+    def _take_default(self, row: Row, exclude: frozenset[str], forced: bool) -> None:
+        pass
 
 
-def _state(value: pydantic.BaseModel) -> dict[str, tp.Any]:
-    return value.__dict__
+_ALL = _NoDefaults()
 
 
-def _refuse(value: pydantic.BaseModel, name: str, error: UidError) -> tp.NoReturn:
-    text = str(error)
-    place = f"{type(value).__name__}.{name}"
-    raise UidError(text if text.startswith("field ") else f"field {place}: {text}") from None
-
-
-class Minimal(_Pass):
-    """Leaves out every field at its default: what the uid is made of.
+class Pass(_uid.Encoding):
+    """A pass over a configuration that knows where it is and leaves out what is at its default.
 
     Attributes
     ----------
     shown
-        The fields that differ, as pairs of the names that lead to them and their value.
+        The fields that differ.
     """
 
-    def __init__(self, baseline: Baseline, exclude: frozenset[str] = frozenset()) -> None:
-        super().__init__(exclude)
+    def __init__(self, baseline: Baseline, exclude: frozenset[str]) -> None:
+        super().__init__()
         self.baseline = baseline
-        self.shown: list[tuple[tuple[str, ...], object]] = []
+        self.exclude = exclude
+        self.shown: list[Shown] = []
+        self._row: Row | None = None
 
-    def model_at(self, value: pydantic.BaseModel, field: _Field, path: str) -> bytes:
-        tag, discriminators = self.tag(value, field)
-        self.mutable = self.mutable or not value.model_config.get("frozen")
-        prefix = f"{path}<{tag}>." if tag else f"{path}."
-        return _uid.tagged(
-            "model", tag.encode("utf-8", "surrogatepass") + b";", *self.fields(value, prefix, discriminators)
-        )
+    def top(self, model: pydantic.BaseModel) -> bytes:
+        """The encoding of a whole model.
 
-    def fields(self, value: pydantic.BaseModel, prefix: str, forced: tuple[str, ...] = ()) -> list[bytes]:
+        Raises
+        ------
+        UidError
+            If a value cannot be told apart faithfully, naming its field.
+        """
+        try:
+            return b"".join(self.fields(model, self.baseline.place(type(model), self.exclude)))
+        except RecursionError:
+            raise UidError(f"a value in {type(model).__name__} contains itself, or is nested too deeply") from None
+
+    def fields(self, model: pydantic.BaseModel, place: Place) -> list[bytes]:
         """Name and encoding of each field that is not at its default."""
-        state, parts, names = _state(value), [], self.names
-        for field, path, default, digest in self.baseline.rows(type(value), prefix):
-            name = field.name
-            if self.exclude and self.is_excluded(name):
-                continue
+        state, parts, shown, atoms = model.__dict__, [], self.shown, _uid.atoms
+        name = ""
+        try:
+            for row in place.rows:
+                name = row.name
+                value = state[name]
+                if value is row.atom:
+                    continue
+                before, label, encode = len(shown), "", atoms(type(value))
+                if encode is None:
+                    encoding, label = self.at(value, row)
+                else:
+                    encoding = encode(value)
+                    if row.same is not None and encoding == row.same[0]:
+                        encoding = row.same[1]
+                if encoding == row.default or (row.digest and row.digest == _uid.digest(encoding)):
+                    del shown[before:]
+                    continue
+                if len(shown) == before:
+                    shown.append((row.names, value, label))
+                parts.append(row.head + encoding)
+            for name, value in sorted((model.__pydantic_extra__ or {}).items()):
+                parts += self._extra(name, value, place.extra)
+        except UidError as error:
+            text = str(error)
+            raise (
+                error if text.startswith("field ") else UidError(f"field {type(model).__name__}.{name}: {text}")
+            ) from None
+        except KeyError:
+            if name in state:
+                raise
+            raise UidError(f"field {type(model).__name__}.{name} was never set (by model_construct?): set it") from None
+        return parts
+
+    def _extra(self, name: str, value: object, row: Row) -> list[bytes]:
+        """A value beyond the fields, tagged: an alias may leave a field's own name to an extra value."""
+        names = (*row.names, name)
+        if ".".join(names) in self.exclude:
+            return []
+        encoding, label = self.at(value, row)
+        self.shown.append((names, value, label))
+        return [_uid.tagged("extra", _uid.canonical(name), encoding)]
+
+    def at(self, value: tp.Any, row: Row) -> tuple[bytes, str]:  # Any: whatever a field can hold
+        """The encoding of the value of a field, and what to call it where that says more."""
+        outer, self._row = self._row, row
+        try:
+            if isinstance(value, pydantic.BaseModel) and not hasattr(type(value), "__uid_value__"):
+                return self._inside(value, row, False)
             before = len(self.shown)
-            self.names = (*names, name)
-            try:
-                encoding = self.field(state[name], field, path)
-            except UidError as error:
-                _refuse(value, name, error)
-            except KeyError:
-                raise UidError(f"field {type(value).__name__}.{name} was never set (model_construct?)") from None
-            finally:
-                self.names = names
-            if name not in forced and (encoding == default or (default is None and digest == _uid.digest(encoding))):
-                del self.shown[before:]
-                continue
-            parts.append(_uid.canonical(name) + encoding)
-            if len(self.shown) == before or not isinstance(state[name], pydantic.BaseModel):
-                self.shown[before:] = [((*names, name), state[name])]
-        for name, extra in sorted((value.__pydantic_extra__ or {}).items()):
-            parts.append(_uid.canonical(name) + self.value(extra))
-            self.shown.append(((*names, name), extra))
-        return parts
+            encoding = self.value(value)
+            del self.shown[before:]  # of models in a container, which is shown whole
+        finally:
+            self._row = outer
+        if row.same is not None and encoding == row.same[0]:
+            encoding = row.same[1]
+        return encoding, ""
+
+    def model(self, value: tp.Any) -> bytes:
+        assert self._row is not None  # every model but the first is met in a field
+        return self._inside(value, self._row, True)[0]
+
+    def _inside(self, value: pydantic.BaseModel, row: Row, contained: bool) -> tuple[bytes, str]:
+        """The encoding of a model that is the value of a field, or contained in it, and what to call it."""
+        cls = type(value)
+        known = row.inner.get((cls, contained))
+        if known is None:
+            tag, forced = tag_of(value, row.field)
+            prefix = f"{row.path}{'[]' * contained}{f'<{tag}>' * bool(tag)}."
+            known = _uid.canonical(tag), self.baseline.place(cls, self.exclude, prefix, row.names, forced)
+            if not row.field.discriminators:  # which are of the value
+                row.inner[cls, contained] = known
+        tag_encoding, place = known
+        if not cls.model_config.get("frozen"):
+            self.watch(_state, value)
+        if value.__pydantic_extra__ is not None:
+            self.watch(_uid.items_of, value.__pydantic_extra__)
+        return self.encoded(value, tag_encoding, place), "default" if tag_encoding == _NO_TAG else cls.__name__
+
+    def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> bytes:
+        """The encoding of a model of which tag and place are known."""
+        return _uid.tagged("model", tag, *self.fields(value, place))
 
 
-class Complete(_Pass):
-    """Encodes every field that counts, defaults too: what an entry was computed with.
+class _Leaves(Pass):
+    """The encodings of all values that count, by path in the schema, without the models between them."""
 
-    Attributes
-    ----------
-    leaves
-        Encodings by path in the schema, without the models between them.
-    """
-
-    def __init__(self, exclude: frozenset[str] = frozenset()) -> None:
-        super().__init__(exclude)
+    def __init__(self, exclude: frozenset[str]) -> None:
+        super().__init__(_ALL, exclude)
         self.leaves: dict[str, list[bytes]] = {}
-        self._models = 0
 
-    def model_at(self, value: pydantic.BaseModel, field: _Field, path: str) -> bytes:
-        tag, _ = self.tag(value, field)
-        self.mutable = self.mutable or not value.model_config.get("frozen")
-        self._models += 1
-        prefix = f"{path}<{tag}>." if tag else f"{path}."
-        return _uid.tagged("model", tag.encode("utf-8", "surrogatepass") + b";", *self.fields(value, prefix))
-
-    def fields(self, value: pydantic.BaseModel, prefix: str) -> list[bytes]:
-        """Name and encoding of each field that counts."""
-        state, parts, names = _state(value), [], self.names
-        for field in _fields(type(value)):
-            if self.exclude and self.is_excluded(field.name):
-                continue
-            self.names, models, path = (*names, field.name), self._models, prefix + field.name
-            try:
-                encoding = self.field(state[field.name], field, path)
-            except UidError as error:
-                _refuse(value, field.name, error)
-            finally:
-                self.names = names
-            parts.append(_uid.canonical(field.name) + encoding)
-            leaf = encoding if models == self._models else self._shape(state[field.name], field)
-            self.leaves.setdefault(path, []).append(leaf)
-        for name, extra in sorted((value.__pydantic_extra__ or {}).items()):
-            parts.append(_uid.canonical(name) + self.value(extra))
-            self.leaves.setdefault(prefix + name, []).append(parts[-1])
+    def fields(self, model: pydantic.BaseModel, place: Place) -> list[bytes]:
+        parts = super().fields(model, place)
+        paths = [row.path for row in place.rows]
+        for path, part in zip(paths + [place.extra.path] * (len(parts) - len(paths)), parts, strict=True):
+            self.leaves.setdefault(path, []).append(part)
+        for path in place.left_out:
+            self.leaves.setdefault(path, [])
         return parts
 
-    def _shape(self, value: object, field: _Field) -> bytes:
-        return _Shape(self.exclude).field(value, field, "")
+    def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> bytes:
+        self.fields(value, place)
+        return _uid.tagged("model", tag)
+
+    # in an order that does not depend on the process, in which leaves of one path are joined
+
+    def mapping(self, value: tp.Mapping[tp.Any, object]) -> bytes:
+        return super().mapping({key: value[key] for key in sorted(value, key=self._order)})
+
+    def members(self, tag: bytes, values: tp.Collection[object]) -> bytes:
+        return super().members(tag, sorted(values, key=self._order))
+
+    def _order(self, item: object) -> bytes:
+        assert self._row is not None  # containers are met in fields
+        return Pass(_ALL, self.exclude).at(item, self._row)[0]
 
 
-class _Shape(_Pass):
-    """A model is the tag of its class: what holds the models of a field, without what they hold."""
-
-    def model_at(self, value: pydantic.BaseModel, field: _Field, path: str) -> bytes:
-        return _uid.canonical(self.tag(value, field)[0])
+def _state(model: pydantic.BaseModel) -> tuple[object, ...]:
+    return tuple(model.__dict__.values())
 
 
-class Identity(tp.NamedTuple):
+class Identity:
     """What a configuration is for one method.
 
     Attributes
@@ -313,17 +300,68 @@ class Identity(tp.NamedTuple):
     uid
         Its name, "default" if nothing differs from the defaults that count.
     shown
-        The fields that differ, as pairs of the names that lead to them and their value.
-    complete
-        128 bits of the complete configuration.
+        The fields that differ.
     mutable
         True if something in it can change in place.
     """
 
-    uid: str
-    shown: list[tuple[tuple[str, ...], object]]
-    complete: bytes
-    mutable: bool
+    def __init__(self, model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[str]) -> None:
+        found = Pass(baseline, exclude)
+        encoding = found.top(model)
+        self._model, self._baseline, self._exclude = model, baseline, exclude
+        self._own = self.uid = _uid.text(readable(found.shown), encoding) if encoding else "default"
+        self._watched, self._opaque = found.watched, found.opaque
+        self._complete: bytes | None = None
+        self.shown = found.shown
+        self.mutable = found.opaque or bool(found.watched)
+
+    def rename(self, uid: str) -> None:
+        """Gives it another uid, of a method that asks for more than the configuration."""
+        self.uid = uid
+
+    def is_unchanged(self) -> bool:
+        """Whether the model still is what it was."""
+        if not self._opaque and _uid.is_same(self._watched):
+            return True
+        now = Identity(self._model, self._baseline, self._exclude)
+        if now._own != self._own:
+            return False
+        self._watched = now._watched  # an item was replaced by an equal one
+        return True
+
+    @property
+    def complete(self) -> bytes:
+        """128 bits of the complete configuration, defaults too."""
+        if self._complete is None:
+            self._complete = _uid.complete_digest(Pass(_ALL, self._exclude).top(self._model))
+        return self._complete
+
+    def stored(self) -> bytes:
+        """What an entry keeps of the configuration it was computed with."""
+        complete = self.complete
+        leaves = self._leaves() if self.is_unchanged() else None  # a method changed it: what it was is gone
+        return complete + json.dumps(leaves, separators=(",", ":")).encode()
+
+    def agrees(self, kept: bytes) -> bool:
+        """Whether an entry that keeps `kept` was computed with this configuration, up to fields added or removed since.
+
+        A field that one of the two does not know is at its first default in the other, or their uids would differ. One that
+        counts now and did not count then had a value that nobody knows.
+        """
+        if kept[:16] == self.complete:
+            return True
+        try:
+            then: dict[str, str] = dict(json.loads(kept[16:]))
+        except (ValueError, TypeError):
+            return False
+        now = self._leaves()
+        return all(now.get(path, "") in ("", digest) for path, digest in then.items())
+
+    def _leaves(self) -> dict[str, str]:
+        """Digests of the values that count by path in the schema; "" for fields that do not."""
+        found = _Leaves(self._exclude)
+        found.top(self._model)
+        return {path: _uid.digest(b"".join(parts)) if parts else "" for path, parts in found.leaves.items()}
 
 
 def identify(model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[str] = frozenset()) -> Identity:
@@ -334,73 +372,11 @@ def identify(model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[s
     UidError
         If a value cannot be told apart faithfully, naming its field.
     """
-    try:
-        minimal = Minimal(baseline, exclude)
-        parts = minimal.fields(model, "")
-        complete, mutable = fingerprint(model, exclude)
-    except RecursionError:
-        raise UidError(f"a value in {type(model).__name__} contains itself, or is nested too deeply") from None
-    uid = _uid.text(readable(minimal.shown), b"".join(parts)) if parts else "default"
-    return Identity(uid, minimal.shown, complete, mutable)
-
-
-def fingerprint(model: pydantic.BaseModel, exclude: frozenset[str] = frozenset()) -> tuple[bytes, bool]:
-    """128 bits of the complete configuration, and whether something in it can change in place."""
-    whole = Complete(exclude)
-    return _uid.complete_digest(b"".join(whole.fields(model, ""))), whole.mutable
-
-
-def stored(model: pydantic.BaseModel, complete: bytes, exclude: frozenset[str] = frozenset()) -> bytes:
-    """What an entry keeps of the configuration it was computed with."""
-    return complete + json.dumps(_leaves(model, exclude), separators=(",", ":")).encode()
-
-
-def _leaves(model: pydantic.BaseModel, exclude: frozenset[str]) -> dict[str, str]:
-    whole = Complete(exclude)
-    whole.fields(model, "")
-    return {path: _uid.digest(b"".join(parts)) for path, parts in whole.leaves.items()}
-
-
-def agrees(kept: bytes, model: pydantic.BaseModel, complete: bytes, exclude: frozenset[str] = frozenset()) -> bool:
-    """Whether an entry that keeps `kept` was computed with this configuration, up to fields added or removed since.
-
-    A field that one of the two does not know is at its first default in the other, or their uids would differ.
-    """
-    if kept[:16] == complete:
-        return True
-    try:
-        then = json.loads(kept[16:])
-    except ValueError:
-        return False
-    now = _leaves(model, exclude)
-    return all(now.get(path, digest) == digest for path, digest in then.items())
-
-
-def readable(shown: tp.Iterable[tuple[tuple[str, ...], object]]) -> str:
-    """The fields that differ as one line, for a person."""
-    return ",".join(f"{'.'.join(names)}={_short(value)}" for names, value in shown)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, (bool, int, str)):
-        return str(value)[:40]
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return ",".join(_short(item) for item in list(value)[:8])[:40]
-    hook = getattr(type(value), "__uid_value__", None)
-    if hook is not None:
-        return _short(hook(value))
-    if isinstance(value, dict):
-        return ",".join(f"{key}-{_short(item)}" for key, item in list(value.items())[:8])[:40]
-    if isinstance(value, pydantic.BaseModel):
-        return type(value).__name__
-    return (
-        str(value)[:40] if type(value).__str__ is not object.__str__ and len(repr(value)) < 80 else type(value).__name__
-    )
+    return Identity(model, baseline, exclude)
 
 
 def counting(model: pydantic.BaseModel, exclude: frozenset[str], names: tuple[str, ...]) -> dict[str, object]:
     """The fields of a model that count, by name; `names` lead to the model."""
-    fields = (field.name for field in _fields(type(model)) if ".".join((*names, field.name)) not in exclude)
-    return {**{name: model.__dict__[name] for name in fields}, **(model.__pydantic_extra__ or {})}
+    values = {field.name: model.__dict__[field.name] for field in fields_of(type(model))}
+    values.update(model.__pydantic_extra__ or {})
+    return {name: value for name, value in values.items() if ".".join((*names, name)) not in exclude}

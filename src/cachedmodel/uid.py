@@ -4,17 +4,19 @@ The encoding is injective: every value starts with a tag for its type and says h
 values that differ in value or type share one. Equal values of one type share one in every process, under every hash
 seed and Python version: sets and mappings are sorted by their encodings. A value that cannot be told apart
 faithfully is refused with a `UidError` rather than approximated.
+
+`_ATOMS` and `_CONTAINERS` say how exact types are encoded, `_handler` decides once for every other type.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import datetime
 import decimal
 import enum
 import fractions
 import functools
+import operator
 import pathlib
 import re
 import struct
@@ -25,9 +27,13 @@ import uuid
 from _blake2 import blake2b  # what hashlib hands out, without loading OpenSSL
 from collections import Counter, OrderedDict, defaultdict, deque
 
+from .classpath import class_path as class_path
+from .classpath import is_named
 from .errors import UidError
 
 Encoder = tp.Callable[[tp.Any], bytes]  # Any: each encoder takes the type it is registered for
+#: How to look at something that can change in place, the thing, and what was seen: items by identity, or bytes.
+Watched = tuple[tp.Callable[[tp.Any], tuple[object, ...] | bytes], object, tuple[object, ...] | bytes]
 
 _pack_float = struct.Struct(">d").pack
 _NAN = b"f" + _pack_float(float("nan"))
@@ -56,20 +62,6 @@ def tagged(tag: str, *parts: bytes) -> bytes:
     return b"<%d:" % len(name) + name + b"%d;" % len(parts) + b"".join(parts)
 
 
-def class_path(cls: type) -> str:
-    """The name that tells a class from others: module and qualified name, or what it was given as its cache name."""
-    own = cls.__dict__.get("__cache_name__")
-    if isinstance(own, str):
-        return own
-    path = f"{cls.__module__}:{cls.__qualname__}"
-    if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
-        # such a path means another class in another script or function: the fields tell them apart
-        fields = getattr(cls, "__pydantic_fields__", None) or getattr(cls, "__dataclass_fields__", None) or {}
-        schema = "".join(f"{name}:{getattr(f, 'annotation', getattr(f, 'type', ''))!r};" for name, f in fields.items())
-        path += "#" + digest(_str(schema))
-    return path
-
-
 def _function(value: tp.Any) -> bytes:  # Any: a function or a builtin, which share no type
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     found: object = sys.modules.get(module or "")
@@ -83,17 +75,35 @@ def _function(value: tp.Any) -> bytes:  # Any: a function or a builtin, which sh
     return tagged("function", _str(f"{module}:{name}"))
 
 
+_UTC = ("UTC", "Etc/UTC", "Zulu")
+
+
+def _zone(zone: datetime.tzinfo | None) -> bytes:
+    """A time zone: fixed offsets by their offset alone, which is all that their equality and a JSON file know."""
+    if zone is None:
+        return b"N"
+    key = getattr(zone, "key", None)
+    if isinstance(key, str) and type(zone).__module__.partition(".")[0] == "zoneinfo":
+        return _offset(datetime.timedelta()) if key in _UTC else tagged("zone", _str(key))
+    if isinstance(zone, datetime.timezone) or type(zone).__module__.startswith("pydantic_core"):
+        return _offset(zone.utcoffset(None))
+    raise UidError(f"a time zone of type {type(zone).__name__} cannot be told from others: use zoneinfo or UTC")
+
+
+def _offset(value: datetime.timedelta | None) -> bytes:
+    assert value is not None  # of a fixed offset
+    return tagged("offset", b"i%x;" % (value // datetime.timedelta(microseconds=1)))
+
+
 def _datetime(value: datetime.datetime) -> bytes:
-    zone = value.tzinfo
-    key = getattr(zone, "key", None) or (repr(zone) if isinstance(zone, datetime.timezone) else None)
-    if zone is not None and key is None:
-        raise UidError(f"a time zone of type {type(zone).__name__} cannot be told from others: use zoneinfo or UTC")
-    return tagged("datetime", _str(value.replace(tzinfo=None).isoformat()), _str(key or ""), b"%d;" % value.fold)
+    # `fold` counts where it says which of two hours is meant; anywhere else it is no part of equality
+    again = value.replace(fold=0)
+    fold = value.fold if value.tzinfo is not None and value.utcoffset() != again.utcoffset() else 0
+    return tagged("datetime", _str(again.replace(tzinfo=None).isoformat()), _zone(value.tzinfo), b"i%x;" % fold)
 
 
 def _time(value: datetime.time) -> bytes:
-    zone = _datetime(datetime.datetime.combine(datetime.date(1, 1, 1), value))
-    return tagged("time", zone)
+    return tagged("time", _str(value.replace(tzinfo=None, fold=0).isoformat()), _zone(value.tzinfo))
 
 
 _ATOMS: dict[type, Encoder] = {
@@ -113,13 +123,15 @@ _ATOMS: dict[type, Encoder] = {
     datetime.timedelta: lambda value: tagged(
         "timedelta", *(b"i%x;" % x for x in (value.days, value.seconds, value.microseconds))
     ),
+    datetime.timezone: _zone,
     types.FunctionType: _function,
     types.BuiltinFunctionType: _function,
     type(Ellipsis): lambda _: b"<E",
 }
+atoms: tp.Final = _ATOMS.get
 
 
-# -- containers and objects -----------------------------------------------------------------------------------------
+# -- containers ---------------------------------------------------------------------------------------------------
 
 
 class Encoding:
@@ -127,28 +139,35 @@ class Encoding:
 
     Attributes
     ----------
-    mutable
-        True once a value was met that can change in place.
+    watched
+        What was met that can change in place, with what it held.
+    opaque
+        True once something was met whose changes only a new pass can tell: an array, a tensor.
     """
 
     def __init__(self) -> None:
-        self.mutable = False
+        self.watched: list[Watched] = []
+        self.opaque = False
 
     def model(self, value: tp.Any) -> bytes:  # Any: a pydantic model, which this layer does not import
         """A model is its class and all of its fields."""
-        state = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-        self.mutable = True
-        return tagged("model", _str(class_path(type(value))), self.mapping(state))
+        self.opaque = True
+        state = {name: value.__dict__.get(name) for name in type(value).__pydantic_fields__}
+        parts = self.mapping(state), self.value(value.__pydantic_extra__ or {})
+        return tagged("model", _str(class_path(type(value))), *parts)
 
     def mapping(self, value: tp.Mapping[tp.Any, object]) -> bytes:
         """Key and value encodings, sorted: the order of a mapping is no part of its value."""
         pairs = sorted((self.value(key), self.value(val)) for key, val in value.items())
-        return b"d%d:" % len(pairs) + b"".join(key + val for key, val in pairs)
+        return b"d%d:" % len(pairs) + b"".join([key + val for key, val in pairs])
 
-    def sequence(self, tag: bytes, values: tp.Iterable[object]) -> bytes:
-        """A list, tuple or set as its tag, its length and its values."""
-        parts = [self.value(value) for value in values]
-        return tag + b"%d:" % len(parts) + b"".join(parts)
+    def sequence(self, tag: bytes, values: tp.Collection[object]) -> bytes:
+        """A list or tuple as its tag, its length and its values."""
+        return tag + b"%d:" % len(values) + b"".join([self.value(value) for value in values])
+
+    def members(self, tag: bytes, values: tp.Collection[object]) -> bytes:
+        """A set as its tag, its length and its values, sorted."""
+        return tag + b"%d:" % len(values) + b"".join(sorted([self.value(value) for value in values]))
 
     def value(self, value: tp.Any) -> bytes:  # Any: whatever a field can hold
         """The canonical encoding of any value, or a `UidError`."""
@@ -156,124 +175,242 @@ class Encoding:
         encoder = _ATOMS.get(kind)
         if encoder is not None:
             return encoder(value)
-        container = _CONTAINERS.get(kind)
-        if container is not None:
-            if kind not in (tuple, frozenset):
-                self.mutable = True
-            return container(self, value)
-        return self._object(value, kind)
+        return (_CONTAINERS.get(kind) or _handler(tp.cast("tp.Hashable", kind)))(self, value)
 
-    def _object(self, value: tp.Any, kind: type) -> bytes:
-        hook = getattr(kind, "__uid_value__", None)
-        if hook is not None:
-            return tagged("custom", _str(class_path(kind)), self.value(hook(value)))
-        if hasattr(kind, "__pydantic_fields__") and hasattr(kind, "model_fields"):
-            return self.model(value)
-        if isinstance(value, enum.Enum):
-            return tagged("enum", _str(class_path(kind)), _str(value.name or ""), self.value(value.value))
-        if isinstance(value, pathlib.PurePath):
-            flavour = "windows" if isinstance(value, pathlib.PureWindowsPath) else "posix"
-            return tagged("path", _str(flavour), _str(str(value)))
-        if isinstance(value, type):
-            return tagged("class", _str(class_path(value)))
-        if dataclasses.is_dataclass(value):
-            frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by the decorator
-            self.mutable |= not frozen
-            names = [f.name for f in dataclasses.fields(value)]
-            extra = set(getattr(value, "__dict__", ())) - set(names)
-            if extra:
-                raise UidError(f"a dataclass {kind.__qualname__} carries more than its fields: {sorted(extra)}")
-            parts = (self.value(getattr(value, name)) for name in names)
-            return tagged(
-                "dataclass", _str(class_path(kind)), *(_str(n) + p for n, p in zip(names, parts, strict=True))
-            )
-        if isinstance(value, tuple) and hasattr(kind, "_fields") and not hasattr(value, "__dict__"):
-            return tagged("namedtuple", _str(class_path(kind)), self.sequence(b"t", value))
-        return self._foreign(value, kind)
-
-    def _foreign(self, value: tp.Any, kind: type) -> bytes:
-        """Values of libraries that are only looked at when they are imported already, and what is left: refusal."""
-        numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-        if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic, numpy.dtype)):
-            return self._numpy(numpy, value, kind)
-        if torch is not None and isinstance(value, (torch.Tensor, torch.dtype, torch.device)):
-            return self._torch(torch, value)
-        if kind.__module__.startswith(("pydantic", "pydantic_core")):
-            if "Secret" in kind.__name__:
-                raise UidError("a secret cannot be part of a uid, which is readable: mark the field NotInUid")
-            if kind.__name__.endswith(("Url", "Dsn")):
-                return tagged("url", _str(kind.__name__), _str(str(value)))
-        if kind.__module__ == "ipaddress" or kind.__module__ == "zoneinfo":
-            return tagged(kind.__name__, _str(str(value)))
-        raise UidError(
-            f"a value of type {kind.__module__}.{kind.__qualname__} cannot be told from others by its content: mark the "
-            "field NotInUid, exclude it, or give its class a method __uid_value__ that returns plain values"
-        )
-
-    def _numpy(self, numpy: tp.Any, value: tp.Any, kind: type) -> bytes:
-        if isinstance(value, numpy.dtype):
-            return tagged("dtype", self.value(_dtype(value)))
-        if kind is not numpy.ndarray and not isinstance(value, numpy.generic):
-            raise UidError(f"an array of type {kind.__qualname__} may hold more than its values: use a plain array")
-        self.mutable |= kind is numpy.ndarray
-        name = "array" if kind is numpy.ndarray else "scalar"
-        shape, dtype = self.value(tuple(value.shape)), self.value(_dtype(value.dtype))
-        if value.dtype.hasobject:
-            return tagged(name, dtype, shape, self.sequence(b"l", numpy.asarray(value).ravel().tolist()))
-        return tagged(name, dtype, shape, _bytes(_plain(numpy, value)))
-
-    def _torch(self, torch: tp.Any, value: tp.Any) -> bytes:
-        if isinstance(value, (torch.dtype, torch.device)):
-            return tagged("torch", _str(str(value)))
-        if type(value) is not torch.Tensor or value.layout is not torch.strided or value.is_quantized:
-            raise UidError(
-                f"a tensor of type {type(value).__name__} ({value.layout}) cannot be encoded: use a dense one"
-            )
-        self.mutable = True
-        flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        return tagged("tensor", _str(str(value.dtype)), self.value(tuple(value.shape)), _bytes(flat.numpy().tobytes()))
+    def watch(self, probe: tp.Callable[[tp.Any], tuple[object, ...] | bytes], value: object) -> None:
+        """Remembers what something holds now."""
+        self.watched.append((probe, value, probe(value)))
 
 
-def _dtype(dtype: tp.Any) -> object:
-    """A numpy dtype as plain values; titles and offsets of structured ones included."""
-    return [dtype.str, repr(dtype.descr) if dtype.names is None else repr(dict(dtype.fields)), dtype.itemsize]
+def is_same(watched: tp.Iterable[Watched]) -> bool:
+    """Whether nothing that was watched holds other objects now.
+
+    False proves no change: an item may have been replaced by an equal one.
+    """
+    for probe, value, before in watched:
+        now = probe(value)
+        if len(now) != len(before) or not (
+            now == before if type(now) is bytes else all(map(operator.is_, now, before))
+        ):
+            return False
+    return True
 
 
-def _plain(numpy: tp.Any, value: tp.Any) -> bytes:
-    """The bytes of an array in C order, with nan written one way (its payload is no part of its value)."""
-    array = numpy.ascontiguousarray(value)
-    if array.dtype.kind in "fc" and numpy.isnan(array).any():
-        array = numpy.where(numpy.isnan(array), array.dtype.type("nan"), array)
-    data: bytes = array.tobytes()
-    return data
+def items_of(value: tp.Mapping[object, object]) -> tuple[object, ...]:
+    """The keys and values of a mapping, to be watched."""
+    return *value, *value.values()
 
 
-def _set(self: Encoding, value: tp.Iterable[object], tag: bytes) -> bytes:
-    parts = sorted(self.value(item) for item in value)
-    return tag + b"%d:" % len(parts) + b"".join(parts)
+def _list(self: Encoding, value: list[object]) -> bytes:
+    self.watched.append((tuple, value, tuple(value)))
+    return self.sequence(b"l", value)
 
 
-def _ordered(self: Encoding, value: tp.Mapping[object, object]) -> bytes:
-    return tagged("OrderedDict", self.sequence(b"l", (x for pair in value.items() for x in pair)))
+def _set(self: Encoding, value: set[object]) -> bytes:
+    self.watch(tuple, value)
+    return self.members(b"S", value)
+
+
+def _deque(self: Encoding, value: deque[object]) -> bytes:
+    self.watch(tuple, value)
+    return tagged("deque", self.value(value.maxlen), self.sequence(b"l", value))
+
+
+def _bytearray(self: Encoding, value: bytearray) -> bytes:
+    self.watch(bytes, value)
+    return tagged("bytearray", _bytes(bytes(value)))
+
+
+def _dict(self: Encoding, value: dict[object, object]) -> bytes:
+    self.watch(items_of, value)
+    return self.mapping(value)
+
+
+def _ordered(self: Encoding, value: OrderedDict[object, object]) -> bytes:
+    self.watch(items_of, value)
+    return tagged("OrderedDict", self.sequence(b"l", [x for pair in value.items() for x in pair]))
+
+
+def _tagged_mapping(tag: str) -> tp.Callable[[Encoding, tp.Any], bytes]:
+    def encode(self: Encoding, value: tp.Any) -> bytes:
+        self.watch(items_of, value)
+        return tagged(tag, self.value(getattr(value, "default_factory", None)), self.mapping(value))
+
+    return encode
+
+
+def _attributes(tag: str, *names: str) -> tp.Callable[[Encoding, tp.Any], bytes]:
+    def encode(self: Encoding, value: tp.Any) -> bytes:
+        return tagged(tag, *(self.value(getattr(value, name)) for name in names))
+
+    return encode
 
 
 _CONTAINERS: dict[type, tp.Callable[[Encoding, tp.Any], bytes]] = {
-    list: lambda self, value: self.sequence(b"l", value),
+    list: _list,
     tuple: lambda self, value: self.sequence(b"t", value),
-    dict: lambda self, value: self.mapping(value),
-    set: lambda self, value: _set(self, value, b"S"),
-    frozenset: lambda self, value: _set(self, value, b"Z"),
-    bytearray: lambda self, value: tagged("bytearray", _bytes(bytes(value))),
-    deque: lambda self, value: tagged("deque", self.value(value.maxlen), self.sequence(b"l", value)),
+    dict: _dict,
+    set: _set,
+    frozenset: lambda self, value: self.members(b"Z", value),
+    bytearray: _bytearray,
+    deque: _deque,
     OrderedDict: _ordered,
-    defaultdict: lambda self, value: tagged("defaultdict", self.value(value.default_factory), self.mapping(value)),
-    Counter: lambda self, value: tagged("Counter", self.mapping(value)),
-    types.MappingProxyType: lambda self, value: tagged("mappingproxy", self.mapping(value)),
-    re.Pattern: lambda self, value: tagged("pattern", self.value(value.pattern), self.value(value.flags)),
-    range: lambda self, value: tagged("range", self.value((value.start, value.stop, value.step))),
-    slice: lambda self, value: tagged("slice", self.value((value.start, value.stop, value.step))),
-    functools.partial: lambda self, value: tagged("partial", self.value((value.func, value.args, value.keywords))),
+    defaultdict: _tagged_mapping("defaultdict"),
+    Counter: _tagged_mapping("Counter"),
+    types.MappingProxyType: _tagged_mapping("mappingproxy"),
+    re.Pattern: _attributes("pattern", "pattern", "flags"),
+    range: _attributes("range", "start", "stop", "step"),
+    slice: _attributes("slice", "start", "stop", "step"),
+    functools.partial: _attributes("partial", "func", "args", "keywords"),
 }
+
+
+# -- all other types ------------------------------------------------------------------------------------------------
+
+_PATHS = (pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath)
+#: How the part of a subclass's value that is its base's is read, whatever it overrides.
+_BASES: dict[type, tp.Callable[[tp.Any], object]] = {
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    bytes: bytes.__bytes__,
+    list: lambda value: list(list.__iter__(value)),
+    tuple: lambda value: tuple(tuple.__iter__(value)),
+    dict: lambda value: dict(dict.items(value)),
+    set: lambda value: set(set.__iter__(value)),
+    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+}
+
+
+@functools.lru_cache(maxsize=4096)
+def _handler(kind: tp.Any) -> tp.Callable[[Encoding, tp.Any], bytes]:
+    """How values of a type are encoded."""
+    if hasattr(kind, "__uid_value__"):
+        return _hooked
+    if hasattr(kind, "__pydantic_fields__") and hasattr(kind, "model_fields"):
+        return lambda self, value: self.model(value)
+    if issubclass(kind, enum.Enum):
+        return _enum
+    if kind in _PATHS:
+        tag = "path" if issubclass(kind, pathlib.Path) else "purepath"
+        flavour = "windows" if issubclass(kind, pathlib.PureWindowsPath) else "posix"
+        return lambda self, value: tagged(tag, _str(flavour), _str(str(value)))
+    if issubclass(kind, type):
+        return _class
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None and issubclass(kind, (numpy.ndarray, numpy.generic, numpy.dtype)):
+        from .uidarrays import of_numpy
+
+        return _of_library(of_numpy)
+    if torch is not None and issubclass(kind, (torch.Tensor, torch.dtype, torch.device)):
+        from .uidarrays import of_torch
+
+        return _of_library(of_torch)
+    base = next((base for base in kind.__mro__ if base in _ATOMS or base in _CONTAINERS), None)
+    if base is not None:
+        return _subclass(base) if base in _BASES else _refused
+    return _dataclass if dataclasses.is_dataclass(kind) else _other(kind)
+
+
+def _of_library(
+    parts: tp.Callable[[Encoding, tp.Any], tuple[str, list[bytes]]],
+) -> tp.Callable[[Encoding, tp.Any], bytes]:
+    def encode(self: Encoding, value: tp.Any) -> bytes:
+        tag, encodings = parts(self, value)
+        return tagged(tag, *encodings)
+
+    return encode
+
+
+def _hook(value: tp.Any) -> bytes:
+    return canonical(type(value).__uid_value__(value))
+
+
+def _hooked(self: Encoding, value: tp.Any) -> bytes:
+    self.watch(_hook, value)
+    return tagged("custom", _str(class_path(type(value))), _hook(value))
+
+
+def _enum(self: Encoding, value: enum.Enum) -> bytes:
+    name = (
+        "" if isinstance(value, enum.Flag) else value.name
+    )  # a flag is its bits; versions of Python name them otherwise
+    try:
+        content = canonical(value.value)
+    except UidError:  # a function, say: the name tells a member from all others
+        content = b""
+    return tagged("enum", _str(class_path(type(value))), _str(name or ""), content)
+
+
+def _class(self: Encoding, value: type) -> bytes:
+    if not is_named(value):
+        raise UidError(
+            f"the class {value.__qualname__} of {value.__module__!r} has no name under which another process would find "
+            "the very same: define it at the top level of a module"
+        )
+    return tagged("class", _str(class_path(value)))
+
+
+def _fields(value: tp.Any) -> tuple[object, ...]:
+    return tuple(getattr(value, field.name) for field in dataclasses.fields(value))
+
+
+def _dataclass(self: Encoding, value: tp.Any) -> bytes:
+    kind = type(value)
+    names = [field.name for field in dataclasses.fields(value)]
+    extra = set(getattr(value, "__dict__", ())) - set(names)
+    if extra:
+        raise UidError(f"a dataclass {kind.__qualname__} carries more than its fields: {sorted(extra)}")
+    if not kind.__dataclass_params__.frozen:
+        self.watch(_fields, value)
+    parts = [_str(name) + self.value(getattr(value, name)) for name in names]
+    return tagged("dataclass", _str(class_path(kind)), *parts)
+
+
+def _subclass(base: type) -> tp.Callable[[Encoding, tp.Any], bytes]:
+    def encode(self: Encoding, value: tp.Any) -> bytes:
+        kind = type(value)
+        slots = any(cls.__dict__.get("__slots__") for cls in kind.__mro__ if cls is not base and issubclass(cls, base))
+        if slots or getattr(value, "__dict__", None):
+            raise UidError(
+                f"a {kind.__qualname__} may hold more than the {base.__name__} it is: give its class a method "
+                f"__uid_value__ that returns plain values, or use a plain {base.__name__}"
+            )
+        self.opaque |= base in (list, dict, set)
+        return tagged("sub", _str(class_path(kind)), self.value(_BASES[base](value)))
+
+    return encode
+
+
+def _other(kind: type) -> tp.Callable[[Encoding, tp.Any], bytes]:
+    """Types of libraries by name, and what is left: by its own name, or refused."""
+    root = kind.__module__.partition(".")[0]
+    if root == "zoneinfo" or (root == "pydantic_core" and kind.__name__ == "TzInfo"):
+        return lambda self, value: _zone(value)
+    if root in ("pydantic", "pydantic_core"):
+        if "Secret" in kind.__name__:
+            return _secret
+        if kind.__name__.endswith(("Url", "Dsn")):
+            return lambda self, value: tagged("url", _str(kind.__name__), _str(str(value)))
+    if root == "ipaddress":
+        return lambda self, value: tagged(kind.__name__, _str(str(value)))
+    return _refused
+
+
+def _secret(self: Encoding, value: object) -> bytes:
+    raise UidError("a secret cannot be part of a uid, which is readable: mark the field NotInUid")
+
+
+def _refused(self: Encoding, value: tp.Any) -> bytes:
+    if callable(value) and isinstance(
+        getattr(value, "__qualname__", None), str
+    ):  # a function of another type, as numpy's and jit-compiled ones
+        return _function(value)
+    kind = type(value)
+    raise UidError(
+        f"a value of type {kind.__module__}.{kind.__qualname__} cannot be told from others by its content: mark the "
+        "field NotInUid, exclude it, or give its class a method __uid_value__ that returns plain values"
+    )
 
 
 # -- what others use ----------------------------------------------------------------------------------------------
@@ -301,8 +438,8 @@ def canonical(value: object) -> bytes:
 
 
 def digest(encoding: bytes) -> str:
-    """80 bits of an encoding as 16 lower-case letters and digits, safe on file systems that fold case."""
-    return base64.b32encode(blake2b(encoding, digest_size=10).digest()).decode().lower()
+    """80 bits of an encoding as 20 lower-case letters and digits, safe on file systems that fold case."""
+    return blake2b(encoding, digest_size=10).hexdigest()
 
 
 def complete_digest(encoding: bytes) -> bytes:
