@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 import typing as tp
 from pathlib import Path
 
@@ -74,3 +75,24 @@ def wait_for(condition: tp.Callable[[], object], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.002)
+
+
+def as_user(uid: int, call: tp.Callable[[], object], *, groups: tp.Sequence[int] = (), umask: int = 0o022) -> None:
+    """Calls something in a fork that is run by another user; fails if it raises. Only root can."""
+    import cloudpickle  # noqa: F401  # the user may not be able to read where modules are
+
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setgroups(list(groups))
+            os.setgid(groups[0] if groups else uid)
+            os.setuid(uid)
+            os.umask(umask)
+            call()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0, f"it failed as user {uid}: see its traceback"
