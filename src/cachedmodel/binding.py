@@ -280,10 +280,12 @@ class Bound:
     def _agree_on_defaults(self, folder: str) -> None:
         while True:
             known = self._baseline()
-            there = baseline.extend(folder, known.known, known.fresh, self.infra.permissions)
+            fresh = dict(known.fresh)  # other threads may add to them meanwhile
+            there = baseline.extend(folder, known.known, fresh, self.infra.permissions)
             if all(known.known.get(path, digest) == digest for path, digest in there.items()):
                 known.known.update(there)
-                known.fresh.clear()
+                for path in fresh:
+                    known.fresh.pop(path, None)
                 return
             with _baselines_lock:  # another process saw other defaults first: those count
                 _baselines[folder] = Baseline(there)

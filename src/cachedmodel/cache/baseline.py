@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
+import re
 
 import xxhash
 
-from .files import make_folder, publish_first
+from .files import make_folder, publish_first, tell_warnings, warn_once
 
 _NAME = ".defaults"
+_FILE = re.compile(r"[0-9]{5,9}\.json").fullmatch
 
 
 def load(folder: str) -> dict[str, str]:
     """What a method's folder says, by path of the field; empty where it says nothing yet."""
-    return _read(folder)[0]
+    there = _read(folder)[0]
+    tell_warnings()
+    return there
 
 
 def extend(folder: str, known: dict[str, str], fresh: dict[str, str], permissions: int | None = None) -> dict[str, str]:
@@ -36,36 +39,52 @@ def extend(folder: str, known: dict[str, str], fresh: dict[str, str], permission
     permissions
         Mode of what is made.
     """
+    known, fresh = dict(known), dict(fresh)  # threads may add to them
+    there, number = _read(folder)
+    tell_warnings()
     while True:
-        there, count = _read(folder)
-        missing = {path: digest for path, digest in (fresh if count else known).items() if path not in there}
+        missing = {path: digest for path, digest in (fresh if number else known).items() if path not in there}
         if not missing:
             return there
         make_folder(f"{folder}/{_NAME}", permissions)
+        path = f"{folder}/{_NAME}/{number:05d}.json"
         data = json.dumps(missing, indent=0, sort_keys=True).encode()
-        lines = [xxhash.xxh3_64_hexdigest(data).encode() + b"\n", data]
-        if publish_first(f"{folder}/{_NAME}/{count:05d}.json", lines, permissions):
+        if publish_first(path, [xxhash.xxh3_64_hexdigest(data).encode() + b"\n", data], permissions):
             return {**missing, **there}
+        # Another was quicker. Its file is opened by name: a listing may be seconds old on a shared file system.
+        there = {**_load(path), **there}
+        number += 1
 
 
 def _read(folder: str) -> tuple[dict[str, str], int]:
+    """What all files say, and the first number that none of them has."""
     try:
-        names = sorted(name for name in os.listdir(f"{folder}/{_NAME}") if name.endswith(".json"))
+        names = sorted(filter(_FILE, os.listdir(f"{folder}/{_NAME}")), key=_number)
     except (FileNotFoundError, NotADirectoryError):
         return {}, 0
     out: dict[str, str] = {}
     for name in reversed(names):
-        path = f"{folder}/{_NAME}/{name}"
-        try:
-            with open(path, "rb") as file:
-                check, data = file.read().split(b"\n", 1)
-            if check.decode() != xxhash.xxh3_64_hexdigest(data):
-                raise ValueError("its checksum is wrong")
-            out.update(json.loads(data))
-        except (OSError, ValueError) as error:
-            warnings.warn(
-                f"{path} cannot be read ({error}): entries made under defaults that changed since are computed again",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-    return out, int(names[-1].removesuffix(".json")) + 1 if names else 0
+        out.update(_load(f"{folder}/{_NAME}/{name}"))
+    return out, _number(names[-1]) + 1 if names else 0
+
+
+def _number(name: str) -> int:
+    return int(name.removesuffix(".json"))
+
+
+def _load(path: str) -> dict[str, str]:
+    """What one file says; nothing, with a warning, if it is damaged."""
+    try:
+        with open(path, "rb") as file:
+            check, _, data = file.read().partition(b"\n")
+        if check.decode() != xxhash.xxh3_64_hexdigest(data):
+            raise ValueError("its checksum is wrong")
+        out: dict[str, str] = json.loads(data)
+        return out
+    except (OSError, ValueError) as error:
+        warn_once(
+            path,
+            f"it cannot be read ({error})",
+            "Entries made under defaults that changed since are computed again.",
+        )
+        return {}
