@@ -27,11 +27,12 @@ LAYERS = (
     ("stream",),
     ("engine",),
     ("submission",),
+    ("part",),
     ("run",),
     ("cache", "resolution"),
     ("executors",),
     ("codecs",),
-    ("clone", "config", "naming", "provenance"),
+    ("clone", "config", "naming", "progress", "provenance"),
     (
         *("infra", "identity", "schema", "readable", "uid", "uidarrays", "classpath"),
         *("confdict", "confkeys", "confplain", "confyaml", "workdir"),

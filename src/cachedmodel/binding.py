@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import threading
 import typing as tp
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from . import config as _config
 from . import identity as _identity
 from . import uid as _uid
 from .cache import Cache, Options, baseline, files
 from .confdict import ConfDict
-from .engine import INLINE, Memory, Work
-from .errors import CacheError, DefinitionError, UidError
+from .engine import Memory, Work
+from .errors import DefinitionError, UidError
 from .identity import Baseline, Identity
 from .infra import Infra
-from .provenance import provenance_of
+from .provenance import Provenance
 from .resolution import for_method
+from .submission import forget_job, is_job_alive
 
 if tp.TYPE_CHECKING:
     from .methods import Method
@@ -34,6 +34,26 @@ _baselines_lock = threading.RLock()
 def _todays(cls: tp.Hashable, _: Method) -> Baseline:
     """The defaults of today's code, which count where there is no folder."""
     return Baseline()
+
+
+class Stored:
+    """What an entry keeps of its configuration: found out before something is computed, since a hit does not need it."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    @functools.cached_property
+    def _bytes(self) -> bytes:
+        return self._identity.stored()
+
+    def __call__(self) -> bytes:
+        return self._bytes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stored) and other._identity.complete == self._identity.complete
+
+    def __hash__(self) -> int:
+        return hash(self._identity.complete)
 
 
 class State(dict["Method", "Bound"]):
@@ -231,12 +251,15 @@ class Bound:
     def _work(self) -> Work:
         identity = self._identity()
         if self._work_now is None:
+            cache = self._cache(identity)
             self._work_now = Work(
                 name=self._name,
+                place=f"memory {id(self._memory)}" if cache is None else cache.folder,
+                scope=f"memory {self._name} {identity.uid}" if cache is None else cache.folder,
                 infra=self.infra,
                 compute=self._compute,
                 memory=self._memory,
-                cache=self._cache(identity),
+                cache=cache,
                 settle=self._settle,
                 unchanged=self._check_unchanged,
             )
@@ -246,17 +269,18 @@ class Bound:
         folder, infra = self._method_folder(), self.infra
         if folder is None:
             return None
+        root = os.fspath(infra.folder) if infra.folder is not None else folder
         options = Options(
             codec=self._method.codec,
             allow_pickle=infra.allow_pickle,
             trusted_users=infra.trusted_users,
             permissions=infra.permissions,
             lease_s=infra.lease_s,
-            identity=identity.stored(),
+            identity=Stored(identity),
             accept=identity.agrees,
-            provenance=provenance_of(type(self._model).__module__),
+            job_alive=functools.partial(is_job_alive, root),
+            provenance=Provenance.of(type(self._model).__module__),
         )
-        root = os.fspath(infra.folder) if infra.folder is not None else folder
         return Cache.open(os.path.join(folder, identity.uid), root, single=self.single, options=options)
 
     def _settle(self) -> Work:
@@ -264,17 +288,11 @@ class Bound:
         folder = self._method_folder()
         if folder is None:
             return self._work()
-        try:
-            self._agree_on_defaults(folder)
-            work = self._work()
-            assert work.cache is not None
-            self._describe(work.cache.folder)
-        except OSError as error:
-            text = f"{self._name}: the folder {folder!r} cannot be written ({error})"
-            if self.infra.cluster in (*INLINE, "threadpool"):
-                warnings.warn(f"{text}: results are computed without being stored", RuntimeWarning, stacklevel=2)
-                return dataclasses.replace(self._work(), cache=None)
-            raise CacheError(f"{text}: jobs hand over their results there; choose another infra.folder") from error
+        self._agree_on_defaults(folder)
+        work = self._work()
+        assert work.cache is not None
+        self._describe(work.cache.folder)
+        work.cache.options.header_identity()  # now: the method may change the model
         return work
 
     def _agree_on_defaults(self, folder: str) -> None:
@@ -305,6 +323,13 @@ class Bound:
             ("uid.yaml", _config.different(identity.shown, self._exclude())),
         ):
             files.publish(os.path.join(folder, name), [conf.to_yaml().encode()], permissions)
+
+    def _clear(self, keys: Sequence[str] | None) -> None:
+        """Forgets the outcomes of some items, or of all."""
+        work = self._work()
+        work.clear(keys)
+        if self.single and work.cache is not None:
+            forget_job(work.cache.folder)
 
     def forget(self) -> None:
         """Drops what depends on settings that were changed."""

@@ -2,38 +2,41 @@
 
 A `Call` is some items of one method with one configuration; a task is a map over one item, whose uid is "". What is known of an
 item is looked up first; what is missing is claimed, so that others wait for it instead of computing it again, and is then
-computed: by a `Run` here, or by the executor of the cluster, whose jobs fill the cache. An item that somebody else
-computes is waited for, and taken over if they die.
+computed in a `Part`: by a `Run` here, or by the executor of the cluster, whose jobs fill the cache. An item that somebody
+else computes is waited for, and taken over if they die.
 
     hit      BoundTask() → Call.look → cache → value
-    miss     Call.look → Call.start → claim → Run or executor → the user's method → cache → value
+    miss     Call.look → Call.wait → claim → Part (Run, or executor) → the user's method → cache → value
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
-import shutil
-import tempfile
 import threading
 import time
+import typing as tp
+import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import run as _run
-from .cache import Cache, Options, Replace
-from .errors import JobLostError, MissingError
+from .cache import Cache, Options, Replace, State
+from .errors import CacheError, JobLostError, MissingError
 from .executors import lend_place
 from .infra import Infra
-from .run import Chunk, Compute, Outcome, Run, Target, open_cache
-from .submission import Part, submit_chunks, workers
+from .part import Part
+from .run import STORED, Chunk, Compute, Outcome, Pace, Run, Target
+from .submission import POOLS, submit
 from .workdir import InWorkDir
 
 INLINE = (None, "debug")
-POOLS = ("threadpool", "processpool")
 _POLL_S = 0.005
 _POLL_MAX_S = 0.5
+_JOB_FLUSH_S = 1.0
+_POOL_FLUSH_S = 0.02
 _REPLACE: dict[str, Replace] = {"cached": "nothing", "retry": "failures", "force": "all", "read-only": "nothing"}
 
 
@@ -46,20 +49,33 @@ class Memory:
         Outcomes by uid of the item, handed out again as the same objects.
     forced
         Uids that ``mode="force"`` has computed already.
+    pace
+        How quickly its items come.
     """
 
     def __init__(self) -> None:
         self.results: dict[str, Outcome] = {}
         self.forced: set[str] = set()
+        self.pace = Pace()
         self._temporary: Cache | None = None
 
     def temporary(self, infra: Infra) -> Cache:
-        """A cache for what processes hand over where the model has no folder; deleted with the model."""
+        """A cache for what processes hand over where there is no folder to store in; deleted with the model."""
         if self._temporary is None:
+            import shutil
+            import tempfile
+
             folder = tempfile.mkdtemp(prefix="cachedmodel-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self._temporary = Cache.open(folder, folder, single=False, options=Options(allow_pickle=infra.allow_pickle))
         return self._temporary
+
+    def clear(self, keys: Sequence[str] | None) -> None:
+        """Forgets the results of some items, or of all."""
+        for key in list(self.results) if keys is None else keys:
+            self.results.pop(key, None)
+        if self._temporary is not None:
+            self._temporary.delete(keys)
 
 
 @dataclasses.dataclass
@@ -70,6 +86,10 @@ class Work:
     ----------
     name
         The method, for messages.
+    place
+        Tells the method with its configuration from others in this process: the folder of its entries, if it has one.
+    scope
+        The same, for all processes that computations of one another run in.
     infra
         The settings in force for it.
     compute
@@ -77,15 +97,17 @@ class Work:
     memory
         What the model keeps of it in memory.
     cache
-        The cache of its entries; None without a folder.
+        The cache of its entries; None if they are not stored.
     settle
         Makes the folder before something is written there, and gives the work as it is then: its uid differs if another
-        process had seen other defaults first.
+        process had seen other defaults first. OSError if it cannot be made.
     unchanged
         Raises if the model is no longer what its uid says.
     """
 
     name: str
+    place: str
+    scope: str
     infra: Infra
     compute: Compute
     memory: Memory
@@ -100,12 +122,60 @@ class Work:
 
     def target(self) -> Target:
         """Where outputs go that are computed here."""
-        return Target(self.name, self.cache, self.keep, debug=self.infra.cluster == "debug", unchanged=self.unchanged)
+        debug = self.infra.cluster == "debug"
+        return Target(self.name, self.scope, self.cache, self.keep, self.memory.pace, debug, self.unchanged)
+
+    def clear(self, keys: Sequence[str] | None) -> None:
+        """Forgets what is stored and kept of some items, or of all."""
+        self.memory.clear(keys)
+        if self.cache is not None:
+            self.cache.delete(keys)
+
+    def settled(self) -> Work:
+        """This work, ready to be computed and stored."""
+        try:
+            work = self.settle()
+        except OSError as error:
+            return self.unstored(error)
+        return work.handed_over() if work.cache is None else work
+
+    def handed_over(self) -> Work:
+        """This work without a folder: processes need a temporary one to hand over their results."""
+        processes = self.infra.cluster == "processpool"
+        return dataclasses.replace(self, cache=self.memory.temporary(self.infra) if processes else None)
+
+    def unstored(self, error: OSError) -> Work:
+        """This work where nothing can be written: computed without being stored, if it is in this process.
+
+        Raises
+        ------
+        CacheError
+            If jobs were to hand over their results there.
+        """
+        text = f"{self.name}: nothing can be stored in {self.place!r} ({error})"
+        if self.infra.cluster not in (*INLINE, *POOLS):
+            raise CacheError(f"{text}, where jobs hand over their results: choose another infra.folder") from error
+        if self.place not in _unwritable:
+            _unwritable.add(self.place)
+            warnings.warn(f"{text}: results are computed without being stored", RuntimeWarning, stacklevel=2)
+        return self.handed_over()
 
 
-_sources: dict[tuple[str, str], Run | Part] = {}
-_sources_lock = threading.RLock()
-os.register_at_fork(after_in_child=_sources.clear)
+#: Places of which it was told that nothing can be stored there.
+_unwritable: set[str] = set()
+#: What computes an item in this process or through it, by place and uid.
+_computing: dict[tuple[str, str], Part] = {}
+_computing_lock = threading.RLock()
+
+
+def _forget_computing() -> None:
+    """In a forked child: they are the parent's."""
+    global _computing_lock
+    _computing_lock = threading.RLock()
+    _computing.clear()
+
+
+os.register_at_fork(after_in_child=_forget_computing)
 
 
 class Call:
@@ -117,59 +187,109 @@ class Call:
         The method and its configuration.
     items
         Items by their uid, in order.
+    is_guarded
+        Whether ``forbid_single_item_computation`` is about this call.
+
+    Attributes
+    ----------
+    values, errors
+        What is known of the items.
+    is_cancelled
+        True if what is missing is not to be computed any more.
     """
 
-    def __init__(self, work: Work, items: Mapping[str, object]) -> None:
+    def __init__(self, work: Work, items: Mapping[str, object], *, is_guarded: bool = True) -> None:
         self.work = work
         self.items = items
         self.values: dict[str, object] = {}
         self.errors: dict[str, BaseException] = {}
-        self._own: dict[str, Run | Part] = {}
-        self._settled = False
-        mode = work.infra.mode
-        self._again = {key for key in items if key not in work.memory.forced} if mode == "force" else set()
-        self._tried: set[str] = set()
+        self.is_cancelled = False
+        self._is_guarded = is_guarded
+        self._parts: dict[str, Part] = {}  # what computes an item
+        self._made: list[Part] = []
+        self._is_settled = False
+        #: Versions of the entries that do not count, since this call is to compute them again; None: not looked yet.
+        self._outdated: dict[str, object] | None = {} if work.infra.mode in ("cached", "read-only") else None
 
     # -- look up ------------------------------------------------------------------------------------------------
 
-    def look(self) -> Call:
-        """Takes what is known already; computes nothing."""
-        unknown = [
-            key for key in self.items if key not in self.values and key not in self.errors and key not in self._again
-        ]
+    def look(self, keys: Iterable[str] | None = None) -> Call:
+        """Takes what is stored of some items, or all; computes nothing. What runs here is collected, not looked up."""
+        parts = self._parts
+        unknown = [key for key in (self.items if keys is None else keys) if not self.is_known(key)]
+        if parts:
+            unknown = [key for key in unknown if key not in parts or parts[key].run is None]
         if unknown:
-            self._look(unknown)
+            self._read(unknown)
         return self
 
-    def _look(self, keys: Sequence[str]) -> None:
-        work = self.work
-        keep = work.keep
-        if keep is not None:
-            for key in keys:
+    def _read(self, unknown: list[str]) -> None:
+        keep = self.work.keep
+        if self._outdated is None:
+            self._outdated = self._find_outdated()
+        if keep:
+            for key in unknown:
                 outcome = keep.get(key)
                 if outcome is not None:
                     self._take(key, outcome)
-            keys = [key for key in keys if key not in self.values and key not in self.errors]
-        if work.cache is None or not keys:
-            return
-        found = work.cache.read(keys)
-        if keep is None:
-            self.values.update(found.values)
-        else:
+            unknown = [key for key in unknown if not self.is_known(key)]
+        cache = self.work.cache
+        if cache is not None and unknown:
+            found = cache.read(self._current(unknown))
             for key, value in found.values.items():
-                keep[key] = Outcome(_run.read_only(value))
-                self.values[key] = value
-        for key, failure in found.failures.items():
-            error = failure.exception(allow_pickle=work.infra.allow_pickle, where=self.describe(key))
-            self._take(key, Outcome(None, error))
+                outcome = Outcome(value)
+                if keep is not None:
+                    keep[key] = Outcome(_run.read_only(value))
+                self._take(key, outcome)
+            for key, failure in found.failures.items():
+                where = f"{self.work.target().describe(key)}, stored in {cache.folder!r}"
+                error = failure.exception(allow_pickle=self.work.infra.allow_pickle, where=where)
+                self._take(key, Outcome(None, error))
 
     def _take(self, key: str, outcome: Outcome) -> None:
         if outcome.error is None:
             self.values[key] = outcome.value
-        elif self.work.infra.mode == "retry" and key not in self._tried:
-            self._again.add(key)
         else:
             self.errors[key] = outcome.error
+        if self.work.infra.mode == "force":
+            self.work.memory.forced.add(key)
+
+    def _find_outdated(self) -> dict[str, object]:
+        """What was stored before this call, and is to be computed again."""
+        work, force = self.work, self.work.infra.mode == "force"
+        keys = [key for key in self.items if key not in work.memory.forced] if force else list(self.items)
+        for key in keys if work.keep else ():
+            if key in work.memory.results and (force or work.memory.results[key].error is not None):
+                del work.memory.results[key]
+        if work.cache is None:
+            return {}
+        states = work.cache.states(keys)
+        return {key: work.cache.version(key) for key, state in states.items() if force or state == "failure"}
+
+    def _current(self, keys: list[str]) -> list[str]:
+        """Those of the keys whose entry, if there is one, counts."""
+        outdated, cache = self._outdated, self.work.cache
+        if not outdated or cache is None:
+            return keys
+        return [key for key in keys if key not in outdated or cache.version(key) != outdated[key]]
+
+    def states(self, keys: Iterable[str]) -> dict[str, State]:
+        """What is stored of those keys that are stored and count, without decoding it."""
+        if self._outdated is None:
+            self._outdated = self._find_outdated()
+        keys, keep = list(keys), self.work.keep
+        known: dict[str, State] = {}
+        for key in keys if keep else ():
+            if key in self.work.memory.results:
+                known[key] = "value" if self.work.memory.results[key].error is None else "failure"
+        if self.work.cache is not None and len(known) < len(keys):
+            known.update(self.work.cache.states(self._current([key for key in keys if key not in known])))
+        return known
+
+    @property
+    def has_computed(self) -> bool:
+        """True if it started what was missing."""
+        return bool(self._made)
 
     def is_known(self, key: str) -> bool:
         """True if the item has a value or an error."""
@@ -179,133 +299,126 @@ class Call:
         """Uids without value or error, in order."""
         return [key for key in self.items if key not in self.values and key not in self.errors]
 
-    def describe(self, key: str) -> str:
-        """The item, for messages."""
-        return f"item {key!r} of {self.work.name}" if key else self.work.name
-
-    def source(self, key: str) -> Run | Part | None:
+    def part(self, key: str) -> Part | None:
         """What computes an item in this process or through it."""
-        return self._own.get(key) or _sources.get((self.work.target().place, key))
-
-    def sources(self) -> dict[str, Run | Part]:
-        """What computes items in this process or through it, by uid."""
-        return {key: source for key in self.items if (source := self.source(key)) is not None}
+        return self._parts.get(key) or _computing.get((self.work.place, key))
 
     # -- claim and start --------------------------------------------------------------------------------------------
 
     def prepare(self) -> list[str]:
-        """Makes the folder for what is missing, and gives the uids that have neither a value nor anybody computing them here.
+        """Makes the folder for what is missing, and gives the uids that are neither known nor stored nor computed for this call.
 
         Raises
         ------
         MissingError
             If nothing may be computed.
         """
-        missing = [key for key in self.unknown() if key not in self._own]
-        if not missing:
+        missing = [key for key in self.unknown() if key not in self._parts]
+        stored = self.states(missing) if missing else {}
+        missing = [key for key in missing if key not in stored]
+        if not missing or self.is_cancelled:
             return []
-        for key in missing:
-            _run.check_recursion(self.work.target(), key)
+        _run.check_recursion(self.work.target(), missing)
         self._may_compute(missing)
-        if not self._settled:
-            self._settled = True
-            settled = self.work.settle()
-            if settled.cache is None and settled.infra.cluster == "processpool":
-                settled = dataclasses.replace(settled, cache=settled.memory.temporary(settled.infra))
-            if settled is not self.work:
-                self.work = settled
-                self.look()
+        if not self._is_settled:
+            self._is_settled = True
+            work, self.work = self.work, self.work.settled()
+            if self.work.cache is not work.cache:  # there may be results in it
+                self._outdated = None if work.infra.mode in ("retry", "force") else {}
                 return self.prepare()
         return missing
 
     def _may_compute(self, missing: Sequence[str]) -> None:
-        infra = self.work.infra
+        infra, name = self.work.infra, self.work.name
         names = f": {', '.join(map(repr, missing[:5]))}{', ...' if len(missing) > 5 else ''}" if missing != [""] else ""
         if infra.mode == "read-only":
-            count = "The result" if missing == [""] else f"{len(missing)} of {len(self.items)} items"
+            what = "The result" if missing == [""] else f"{len(missing)} of {len(self.items)} items"
             verb = "is" if missing == [""] else "are"
-            where = self.work.cache.folder if self.work.cache else "memory"
             raise MissingError(
-                f"{count} of {self.work.name} {verb} not cached in {where!r}{names}. Nothing was computed because "
+                f"{what} of {name} {verb} not cached in {self.work.place!r}{names}. Nothing was computed because "
                 "infra.mode='read-only'; use infra.mode='cached' to compute what is missing."
             )
-        if infra.forbid_single_item_computation and len(missing) == 1 and missing != [""]:
+        if infra.forbid_single_item_computation and self._is_guarded and len(missing) == 1 and missing != [""]:
             raise MissingError(
-                f"{self.describe(missing[0])} is not cached, and infra.forbid_single_item_computation forbids to compute an item "
-                "alone: compute all items in one call first, or unset it."
+                f"item {missing[0]!r} of {name} is not cached, and infra.forbid_single_item_computation forbids to compute an "
+                "item alone: compute all items in one call first, or unset it."
             )
 
-    def claim(self, keys: Sequence[str], source: Callable[[list[str]], Run | Part]) -> None:
-        """Makes `source` of those of `keys` that nobody computes, and notes who computes the others in this process."""
-        place, cache = self.work.target().place, self.work.cache
-        with _sources_lock:
+    def claim(self, keys: Sequence[str]) -> Part | None:
+        """A new part of those of `keys` that nobody computes; notes who computes the others in this process."""
+        with _computing_lock:
             free = []
             for key in keys:
-                other = _sources.get((place, key))
+                other = _computing.get((self.work.place, key))
                 if other is None or other.finished:
                     free.append(key)
                 else:
-                    self._own[key] = other
-            if cache is not None and free:
-                free = cache.claim(free, replace=_REPLACE[self.work.infra.mode])
-            if free:
-                self._tried.update(free)
-                made = source(free)
-                for key in free:
-                    self._own[key] = _sources[place, key] = made
-                made.on_end(self._release(place, free, cache))
+                    self._parts[key] = other
+            free = self._claim_stored(free)
+            if not free:
+                return None
+            part = self._new_part(free)
+            part.on_end(functools.partial(_release, self.work.place, self.work.cache, part))
+            for key in free:
+                self._parts[key] = _computing[self.work.place, key] = part
+        self._made.append(part)
+        return part
 
-    @staticmethod
-    def _release(place: str, keys: Sequence[str], cache: Cache | None) -> Callable[[Run | Part], None]:
-        def release(source: Run | Part) -> None:
-            with _sources_lock:
-                for key in keys:
-                    if _sources.get((place, key)) is source:
-                        del _sources[place, key]
-            if cache is not None:
-                cache.release(keys)
+    def _claim_stored(self, keys: list[str]) -> list[str]:
+        cache = self.work.cache
+        if cache is None or not keys:
+            return keys
+        try:
+            return cache.claim(keys, _REPLACE[self.work.infra.mode])
+        except OSError as error:
+            self.work = self.work.unstored(error)
+            return self._claim_stored(keys) if self.work.cache is not cache else keys
 
-        return release
+    def _new_part(self, keys: list[str]) -> Part:
+        cluster = self.work.infra.cluster
+        if cluster not in (*INLINE, "threadpool"):
+            return Part(keys)
+        items = {key: self.items[key] for key in keys}
+        part = Part(
+            keys, Run(self.work.target(), self.work.compute, items, self._kept(keys)), is_inline=cluster in INLINE
+        )
+        if part.is_inline:  # a call that is dropped leaves nobody to advance it
+            weakref.finalize(self, part.stop)
+        return part
 
-    def start(self) -> None:
-        """Has what is missing computed, without waiting. In this process an item is computed when it is asked for."""
-        if self.work.infra.cluster in INLINE:
-            self.prepare()
-        else:
-            submit([self])
-
-    def _start_inline(self, key: str) -> None:
-        missing = self.prepare()
-        if key in missing:
-            chunk = missing[missing.index(key) :][: self.work.infra.chunk_size]
-            self.claim(chunk, self.run_here)
-
-    def run_here(self, keys: list[str]) -> Run:
-        """What computes some items in this process."""
-        return Run(self.work.target(), self.work.compute, {key: self.items[key] for key in keys}, self._stored(keys))
-
-    def _stored(self, keys: Sequence[str]) -> frozenset[str]:
+    def _kept(self, keys: Sequence[str]) -> frozenset[str]:
         """Those whose old value must survive a failure."""
         if self.work.infra.mode != "force" or self.work.cache is None:
             return frozenset()
         return frozenset(key for key, state in self.work.cache.states(keys).items() if state == "value")
 
-    def chunks(self, keys: Sequence[str]) -> list[list[str]]:
-        """Uids cut into the items that are computed together."""
-        infra = self.work.infra
-        parts = 4 * workers(infra) if infra.cluster in POOLS else infra.max_jobs or 128
-        size = max(infra.min_items_per_job, -(-len(keys) // parts))
-        return [list(keys[start : start + size]) for start in range(0, len(keys), size)]
-
-    def travelling(self, keys: Sequence[str], code: os.PathLike[str] | None = None) -> Callable[[], None]:
+    def travelling(self, keys: Sequence[str], code: os.PathLike[str] | None = None) -> Callable[[], object]:
         """A callable for another process, which runs it in the copy `code` of the user's code, if there is one."""
-        cache = self.work.cache
+        work, cache = self.work, self.work.cache
         assert cache is not None
-        items = {key: self.items[key] for key in keys}
-        options = dataclasses.replace(cache.options, accept=None, job_alive=None)
-        opener = functools.partial(open_cache, cache.folder, cache.root, cache.single, options)
-        chunk = Chunk(self.work.name, self.work.compute, items, self._stored(keys), opener, _run.chain.get())
+        identity = cache.options.header_identity()
+        options = dataclasses.replace(cache.options, accept=None, job_alive=None, identity=identity)
+        chunk = Chunk(
+            name=work.name,
+            scope=work.scope,
+            compute=work.compute,
+            items={key: self.items[key] for key in keys},
+            stored=self._kept(keys),
+            open_cache=functools.partial(_run.open_cache, cache.folder, cache.root, cache.single, options),
+            chain=_run.chain.get(),
+            flush_s=_POOL_FLUSH_S if work.infra.cluster in POOLS else _JOB_FLUSH_S,
+        )
         return chunk if code is None else InWorkDir(os.fspath(code), chunk)
+
+    def _start(self, key: str) -> None:
+        """Has an item computed that nobody computes, with those that follow it."""
+        if self.work.infra.cluster not in INLINE:
+            submit([self])
+            return
+        missing = self.prepare()
+        if key in missing:
+            start = missing.index(key)
+            self.claim(missing[start : start + self.work.infra.chunk_size])
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -314,80 +427,82 @@ class Call:
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _POLL_S
         while not self.is_known(key):
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return False
-            source = self._own.get(key)
-            if source is None:
-                if self.work.infra.cluster in INLINE:
-                    self._start_inline(key)
-                else:
-                    submit([self])
-                if key not in self._own and not self.is_known(key):
-                    self._wait_for_others(key, left)
-            elif isinstance(source, Run):
-                source.drive(key)
-                self._collect(source)
-            else:
-                self.poll()
-                if not self.is_known(key) and key in self._own:
-                    with lend_place():
-                        source.wait(key, pause if left is None else min(pause, left))
-                    pause = min(2 * pause, _POLL_MAX_S)
+            left = _POLL_MAX_S if deadline is None else deadline - time.monotonic()
+            part = self._parts.get(key)
+            if part is not None:
+                part.advance(key, max(0.0, min(pause, left)))
+                self.collect(part, key)
+                pause = min(2 * pause, _POLL_MAX_S)
+            elif not self.look([key]).is_known(key):
+                self._start(key)
+                if key not in self._parts:
+                    self._wait_for_others(key, max(0.0, left))
+            if left <= 0:
+                return self.is_known(key)
         return True
 
-    def _wait_for_others(self, key: str, left: float | None) -> None:
+    def _wait_for_others(self, key: str, timeout: float) -> None:
         """Another process computes it, or did so just now."""
-        cache = self.work.cache
-        assert cache is not None
-        self._tried.add(key)
-        if cache.holders([key]):
+        cache, replace = self.work.cache, _REPLACE[self.work.infra.mode]
+        if cache is not None and cache.holders([key], replace):
             with lend_place():
-                cache.wait([key], 1.0 if left is None else min(1.0, left))
-        if not cache.holders([key]):
-            self._again.discard(key)
-        if key not in self._again:
-            self._look([key])
+                cache.wait([key], timeout, replace)
+        elif self.is_cancelled and not self.look([key]).is_known(key):
+            self.errors[key] = JobLostError(
+                f"{self.work.target().describe(key)} was cancelled; call again to compute it"
+            )
 
-    def poll(self) -> None:
-        """Takes what others have computed for this call since the last look."""
-        parts = {id(part): part for key in self.unknown() if isinstance(part := self._own.get(key), Part)}.values()
-        ended = [part for part in parts if part.finished]  # asked before looking: what they stored is seen then
-        for part in parts:
-            if part.run is not None:
-                self._collect(part.run, part)
-        for part in ended:
-            self._again.difference_update(part.keys)
-        keys = {key for part in parts if part.run is None for key in part.keys} - self._again
-        self._look([key for key in self.unknown() if key in keys])
-        for part in ended:
+    def advance(self, keys: Sequence[str], timeout: float) -> None:
+        """Waits for news of any of some unknown items, at most `timeout` (seconds), or computes the next one here."""
+        key = next((key for key in keys if key in self._parts), None)
+        if key is None or self.work.infra.cluster in INLINE:
+            self.wait(keys[0], None if self.work.infra.cluster in INLINE else timeout)
+            return
+        self._parts[key].advance(key, timeout)
+        for part in {id(part): part for key in keys if (part := self._parts.get(key)) is not None}.values():
+            self.collect(part)
+
+    def collect(self, part: Part, key: str | None = None) -> None:
+        """Takes what a part has computed for this call: of `key` alone, where that is read from the cache."""
+        ended = part.finished  # asked before looking: what it stored is seen then
+        if part.run is None:
+            self.look([each for each in part.keys if self._parts.get(each) is part] if key is None else [key])
+        else:
+            for each, outcome in list(part.run.results.items()):
+                if self._parts.get(each) is not part or self.is_known(each):
+                    continue
+                if outcome is not STORED:
+                    self._take(each, outcome)
+                elif each == key:
+                    self._read([each])
+        if ended:
             self._end(part)
 
     def _end(self, part: Part) -> None:
-        self.work.memory.forced.update(part.keys)
-        for key in part.keys:
-            if key in self.items and not self.is_known(key):
-                self.errors[key] = part.error() or JobLostError(
-                    f"{self.describe(key)}: its job ended without a result and without an error; call again to compute it"
+        """What became of the items of a part that ended, and is not stored."""
+        keys = [key for key in part.keys if self._parts.get(key) is part]
+        for key in keys:
+            self._parts.pop(key, None)
+        error = part.error()
+        if isinstance(error, _run.UnstoredError):
+            for key, failure in error.failures.items():
+                if key in keys and not self.is_known(key):
+                    self._take(key, Outcome(None, failure.exception(where=self.work.target().describe(key))))
+            error = None
+        if error is None and self._outdated:  # computed again, with the same outcome
+            for key in keys:
+                self._outdated.pop(key, None)
+        if part.is_dropped:
+            return
+        if part.status() == "cancelled":
+            self.is_cancelled = True
+        open_keys = [key for key in keys if not self.is_known(key)]
+        stored = self.states(open_keys) if open_keys else {}
+        for key in open_keys:
+            if key not in stored:
+                self.errors[key] = error or JobLostError(
+                    f"{self.work.target().describe(key)}: its computation ended without a result; call again to compute it"
                 )
-
-    def _collect(self, run: Run, source: Run | Part | None = None) -> None:
-        """The outcomes of a run in this process."""
-        for key in self.items if len(self.items) < len(run.items) else run.items:
-            if self._own.get(key) is not (source or run) or self.is_known(key):
-                continue
-            outcome = run.results.get(key)
-            if outcome is not None:
-                self._again.discard(key)
-                self.work.memory.forced.add(key)
-                if outcome.error is None:
-                    self.values[key] = outcome.value
-                else:
-                    self.errors[key] = outcome.error
-            elif run.finished and source is None:
-                del self._own[key]
-                if run.error is not None:
-                    self.errors[key] = run.error
 
     def result(self, key: str, timeout: float | None = None) -> object:
         """The value of an item; its error is raised.
@@ -398,47 +513,62 @@ class Call:
             If it is not there within `timeout` (seconds).
         """
         if key not in self.values and not self.wait(key, timeout):
-            raise TimeoutError(f"{self.describe(key)} has no result after {timeout} s; it goes on: ask again")
+            raise TimeoutError(
+                f"{self.work.target().describe(key)} has no result after {timeout} s; it goes on: ask again"
+            )
         if key in self.errors:
             raise self.errors[key]
         return self.values[key]
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Lets go of the values of some items, which were handed out."""
+        for key in keys:
+            self.values.pop(key, None)
+        for part in self._made:
+            if part.run is not None:
+                part.run.forget(keys)
+
     def finish(self) -> None:
-        """Has the runs of this call end: their method's own clean-up is theirs to see."""
-        for source in self._runs():
-            source.drive()
-            self._collect(source)
+        """Sees what this call has started end, as its items are known: more outputs than items are noticed then.
+
+        Raises
+        ------
+        MiscountError
+            If there were more.
+        """
+        for part in self._made:
+            while not part.finished:
+                part.advance(None, _POLL_MAX_S)
+            error = part.error()
+            if isinstance(error, _run.MiscountError):
+                raise error
 
     def stop(self) -> None:
         """Gives up what this process computes for this call, and releases it; jobs go on."""
-        for source in self._runs():
-            source.stop()
+        for part in self._made:
+            if not part.finished:
+                part.stop()
 
     def cancel(self) -> None:
         """Stops everything that computes for this call, jobs too."""
-        for source in {id(s): s for s in self._own.values()}.values():
-            if isinstance(source, Run):
-                source.stop()
-            else:
-                source.cancel()
-
-    def _runs(self) -> list[Run]:
-        return list({id(s): s for s in self._own.values() if isinstance(s, Run)}.values())
+        self.is_cancelled = True
+        for part in {id(part): part for part in self._parts.values()}.values():
+            part.cancel()
 
 
-def submit(calls: Sequence[Call], max_jobs: int | None = None) -> None:
-    """Has what is missing of several calls computed: as few arrays as their settings allow, without waiting.
+def _release(place: str, cache: Cache | None, part: Part) -> None:
+    """Nobody computes what is missing of a part that ended."""
+    with _computing_lock:
+        for key in part.keys:
+            if _computing.get((place, key)) is part:
+                del _computing[place, key]
+    if cache is not None:
+        with contextlib.suppress(OSError):  # it cannot be tidied up: whoever looks sees that its keeper is gone
+            cache.release(part.keys)
+            if part.keeper is not None:
+                cache.end_job(part.keeper)
 
-    Parameters
-    ----------
-    calls
-        Calls whose cluster is not this process.
-    max_jobs
-        Never more jobs of an array at once, whatever ``infra.max_jobs`` allows.
-    """
-    chunks: list[tuple[Call, list[str]]] = []
-    for call in calls:
-        missing = call.look().prepare()
-        chunks += [(call, keys) for keys in call.chunks(missing)] if missing else []
-    if chunks:
-        submit_chunks(chunks, max_jobs)
+
+def known_parts(work: Work, keys: Iterable[str]) -> tp.Iterator[str]:
+    """Those of the keys that are computed in this process or through it."""
+    return (key for key in keys if (work.place, key) in _computing)

@@ -9,14 +9,18 @@ import time
 import typing as tp
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-from .engine import INLINE, Call, Work, submit
-from .errors import InfraError, ItemErrors, JobLostError
+from .engine import INLINE, Call, Work, known_parts
+from .errors import InfraError, JobLostError
 from .executors import Handle, Status
-from .stream import named
-from .submission import Part, recorded_job
+from .progress import Bar
+from .stream import item_error, item_errors
+from .submission import recorded_job, submit
 
 if tp.TYPE_CHECKING:
     from .methods import BoundTask
+
+_READ = 256  # values at once
+_POLL_S, _POLL_MAX_S = 0.005, 0.5
 
 R_co = tp.TypeVar("R_co", covariant=True)
 I_co = tp.TypeVar("I_co", covariant=True)
@@ -34,7 +38,7 @@ class _Awaitable(tp.Generic[T_co]):
     def __await__(self) -> Generator[tp.Any, None, T_co]:
         import asyncio
 
-        return asyncio.get_running_loop().run_in_executor(None, self.result).__await__()
+        return asyncio.to_thread(self.result).__await__()
 
 
 class Job(_Awaitable[R_co], tp.Generic[R_co]):
@@ -58,11 +62,11 @@ class Job(_Awaitable[R_co], tp.Generic[R_co]):
 
     def start(self) -> None:
         """Has the task computed if it is not; with ``cluster=None`` it is computed when this returns."""
-        if self.is_inline:
-            self._call.look().wait("")
-            self._call.finish()
-        else:
+        if not self.is_inline:
             submit([self._call])
+        elif not self._call.look().is_known(""):
+            self._call.wait("")
+            self._call.finish()
 
     def result(self, timeout: float | None = None) -> R_co:
         """The task's result, waited for; its exception is raised.
@@ -103,16 +107,16 @@ class Job(_Awaitable[R_co], tp.Generic[R_co]):
         """Asks the job not to start, or to stop; returns at once."""
         self._call.cancel()
         handle = self._handle()
-        if handle is not None:
+        if handle is not None and not self._call.is_known(""):
             handle.cancel()
 
     def stdout(self) -> str:
-        """What the job printed so far; empty for what ran in this process."""
+        """What the job printed so far; empty for what ran in this process or its pools."""
         handle = self._handle()
         return handle.stdout() if handle is not None else ""
 
     def stderr(self) -> str:
-        """What the job wrote to its standard error so far; empty for what ran in this process."""
+        """What the job wrote to its standard error so far; empty for what ran in this process or its pools."""
         handle = self._handle()
         return handle.stderr() if handle is not None else ""
 
@@ -123,44 +127,43 @@ class Job(_Awaitable[R_co], tp.Generic[R_co]):
         return handle.job_id if handle is not None else None
 
     def _handle(self) -> Handle | None:
-        return handle_of(self._call)
+        return _handle_of(self._call)
 
 
-def handle_of(call: Call) -> Handle | None:
+def _handle_of(call: Call) -> Handle | None:
     """The job of a task: submitted here, or found again by the record in its folder."""
-    source = call.source("")
-    if isinstance(source, Part):
-        return source.handle
+    part = call.part("")
+    if part is not None:
+        return part.handle
     return None if call.work.cache is None else recorded_job(call.work.cache.folder)
 
 
-def status_of(call: Callable[[], Call]) -> Status:
+def status_of(make_call: Callable[[], Call]) -> Status:
     """Where the computation of a task stands; never raises."""
     try:
-        known = call().look()
-        if "" in known.values:
-            return "completed"
-        if "" in known.errors:
-            return "cancelled" if _was_cancelled(known) else "failed"
-        source = known.source("")
-        if isinstance(source, Part):
-            known.poll()
-            return source.status() if not known.is_known("") else status_of(lambda: known)
-        if source is not None:
-            return "running"
-        cache = known.work.cache
-        keeper = cache.holders([""]).get("") if cache is not None else None
-        if keeper is None:
-            return "not submitted"
-        handle = handle_of(known)
-        return handle.status() if handle is not None and not handle.done() else "running"
+        return _status(make_call())
     except Exception:  # a status is asked for to be shown: what cannot be found out is as if nothing was there
         return "not submitted"
 
 
-def _was_cancelled(call: Call) -> bool:
-    source = call.source("")
-    return isinstance(source, Part) and isinstance(call.errors[""], JobLostError) and source.status() == "cancelled"
+def _status(call: Call) -> Status:
+    part = call.part("")
+    if part is not None and not call.is_known(""):
+        if not part.finished:
+            return part.status()
+        call.collect(part)
+    if call.is_known(""):
+        return "completed" if "" in call.values else "cancelled" if call.is_cancelled else "failed"
+    stored = call.states([""])
+    if stored:
+        return "completed" if stored[""] == "value" else "failed"
+    cache = call.work.cache
+    handle = _handle_of(call)
+    if cache is not None and cache.holders([""]):
+        return handle.status() if handle is not None and not handle.done() else "running"
+    if handle is not None and isinstance(handle.error(), JobLostError):  # nothing is stored of it
+        return handle.status()
+    return "cancelled" if call.is_cancelled else "not submitted"
 
 
 class MapJob(_Awaitable[list[Y_co]], tp.Generic[I_co, Y_co]):
@@ -175,24 +178,28 @@ class MapJob(_Awaitable[list[Y_co]], tp.Generic[I_co, Y_co]):
         return f"<MapJob of {self._call.work.name}: {known} of {len(self._call.items)} items>"
 
     def start(self) -> None:
-        """Submits what is missing."""
-        self._call.look()
-        self._call.start()
+        """Submits what is missing. In this process an item is computed when it is asked for."""
+        if not self._is_inline:
+            submit([self._call])
 
     def __len__(self) -> int:
         return len(self._keyed)
 
     def __iter__(self) -> Iterator[Y_co]:
         """The outputs in the order of the items, each as soon as it and those before it are there."""
-        failed: dict[str, BaseException] = {}
-        for key, _ in self._keyed:
-            self._call.wait(key)
-            if key in self._call.errors:
-                failed[key] = named(self._call, key)
-            elif not failed:
-                yield tp.cast(Y_co, self._call.values[key])
-        self._call.finish()
-        self._raise(failed)
+        failed: dict[str, Exception] = {}
+        with self._bar() as bar:
+            for start in range(0, len(self._keyed), _READ):
+                keys = [key for key, _ in self._keyed[start : start + _READ]]
+                self._call.look(keys)
+                for key in keys:
+                    self._call.wait(key)
+                    if key in self._call.errors:
+                        failed[key] = item_error(self._call, key)
+                    elif not failed:
+                        yield tp.cast(Y_co, self._call.values[key])
+                    bar.update(1)
+        self._end(failed)
 
     def as_completed(self) -> Iterator[tuple[I_co, Y_co]]:
         """Pairs of item and output, in the order in which the outputs come.
@@ -202,28 +209,27 @@ class MapJob(_Awaitable[list[Y_co]], tp.Generic[I_co, Y_co]):
         ItemErrors
             For the failed items, once all others were given.
         """
-        failed: dict[str, BaseException] = {}
-        pending = dict(self._keyed)
-        pause = 0.005
-        while pending:
-            ready = [key for key in pending if self._call.is_known(key)]
-            for key in ready:
-                item = pending.pop(key)
-                if key in self._call.errors:
-                    failed[key] = named(self._call, key)
-                else:
-                    yield item, tp.cast(Y_co, self._call.values[key])
-            if ready or not pending:
-                pause = 0.005
-                continue
-            first = next(iter(pending))
-            if self._call.work.infra.cluster in INLINE:
-                self._call.wait(first)
-            else:
-                self._call.wait(first, pause)
-                pause = min(2 * pause, 0.5)
-        self._call.finish()
-        self._raise(failed)
+        failed: dict[str, Exception] = {}
+        pending: dict[str, list[I_co]] = {}
+        for key, item in self._keyed:
+            pending.setdefault(key, []).append(item)
+        with self._bar() as bar:
+            pause = _POLL_S
+            while pending:
+                self._call.look(pending)
+                ready = [key for key in pending if self._call.is_known(key)]
+                for key in ready:
+                    items = pending.pop(key)
+                    bar.update(len(items))
+                    if key in self._call.errors:
+                        failed[key] = item_error(self._call, key)
+                        continue
+                    for item in items:
+                        yield item, tp.cast(Y_co, self._call.values[key])
+                pause = _POLL_S if ready else min(2 * pause, _POLL_MAX_S)
+                if pending:
+                    self._call.advance(list(pending), pause)
+        self._end(failed)
 
     def result(self, timeout: float | None = None) -> list[Y_co]:
         """All outputs in the order of the items.
@@ -235,7 +241,7 @@ class MapJob(_Awaitable[list[Y_co]], tp.Generic[I_co, Y_co]):
         TimeoutError
             If not all are there within `timeout` (seconds); the jobs go on.
         """
-        if not self.wait(timeout):
+        if timeout is not None and not self.wait(timeout):
             raise TimeoutError(f"{self!r} has not ended after {timeout} s; it goes on: ask again")
         return list(self)
 
@@ -248,18 +254,27 @@ class MapJob(_Awaitable[list[Y_co]], tp.Generic[I_co, Y_co]):
 
     def done(self) -> bool:
         """True once every item has an output or an exception."""
-        self._call.look()
-        self._call.poll()
-        return not self._call.unknown()
+        unknown = self._call.unknown()
+        if unknown and not self._is_inline:
+            self._call.advance(unknown, 0.0)
+            unknown = self._call.unknown()
+        return not unknown or len(self._call.states(unknown)) == len(unknown)
 
     def cancel(self) -> None:
         """Asks what computes for it to stop; returns at once."""
         self._call.cancel()
 
-    def _raise(self, failed: dict[str, BaseException]) -> None:
+    @property
+    def _is_inline(self) -> bool:
+        return self._call.work.infra.cluster in INLINE
+
+    def _bar(self) -> contextlib.closing[Bar]:
+        return contextlib.closing(Bar(self._call.work.infra, self._call.work.name, len(self._keyed)))
+
+    def _end(self, failed: dict[str, Exception]) -> None:
+        self._call.finish()
         if failed:
-            errors = [error for error in failed.values() if isinstance(error, Exception)]
-            raise ItemErrors(f"{len(errors)} item(s) of {self._call.work.name} failed", errors)
+            raise item_errors(self._call.work, failed)
 
 
 class Plan(tp.NamedTuple, tp.Generic[T]):
@@ -284,7 +299,7 @@ def new_plan(work: Work, keyed: Sequence[tuple[str, T]]) -> Plan[T]:
     if work.cache is not None:
         known.update(work.cache.states(keys))
     open_keys = [key for key in keys if key not in known]
-    running = set(Call(work, dict.fromkeys(open_keys)).sources())
+    running = set(known_parts(work, open_keys))
     if work.cache is not None:
         running |= set(work.cache.holders([key for key in open_keys if key not in running]))
     plan: Plan[T] = Plan([], [], [], [])
@@ -319,9 +334,12 @@ def job_array(tasks: Iterable[BoundTask[T]], max_workers: int | None = None) -> 
     """
     jobs = [task.new_job() for task in tasks]
     submit([job.call for job in jobs if not job.is_inline], max_workers)
-    for job in jobs:
-        if job.is_inline:
-            job.start()
+    here = [job for job in jobs if job.is_inline]
+    if here:
+        with contextlib.closing(Bar(here[0].call.work.infra, here[0].call.work.name, len(here))) as bar:
+            for job in here:
+                job.start()
+                bar.update(1)
     return jobs
 
 

@@ -17,7 +17,7 @@ from .errors import DefinitionError, UidError
 from .executors import Status
 from .infra import InfraDict
 from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
-from .stream import Stream
+from .stream import stream
 
 if tp.TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -212,10 +212,7 @@ class BoundTask(Bound, tp.Generic[R_co]):
 
     def clear(self) -> None:
         """Forgets the result or failure; the next call computes again."""
-        self._memory.results.clear()
-        work = self._work()
-        if work.cache is not None:
-            work.cache.delete([""])
+        self._clear([""])
 
     def job_array(
         self, max_workers: int = 256, allow_empty: bool = False, allow_repeated_tasks: bool = False
@@ -361,7 +358,7 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
             At the first failed item, once the others are through.
         """
         work, method = self._work(), tp.cast("Map[I_contra, Y_co]", self._method)
-        return tp.cast("Iterator[Y_co]", Stream(work, items, method.key, return_errors=on_error == "return"))
+        return tp.cast("Iterator[Y_co]", stream(work, items, method.key, return_errors=on_error == "return"))
 
     def submit(self, items: Iterable[I_contra], /) -> MapJob[I_contra, Y_co]:
         """Has the missing outputs computed, without waiting; in this process they are computed as they are asked for."""
@@ -387,12 +384,7 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
 
     def clear(self, items: Iterable[I_contra] | None = None) -> None:
         """Forgets the outputs and failures of some items, or of all."""
-        keys = None if items is None else [key for key, _ in self._keyed(items)]
-        for key in list(self._memory.results) if keys is None else keys:
-            self._memory.results.pop(key, None)
-        work = self._work()
-        if work.cache is not None:
-            work.cache.delete(keys)
+        self._clear(None if items is None else [key for key, _ in self._keyed(items)])
 
     def _keyed(self, items: Iterable[I_contra]) -> list[tuple[str, I_contra]]:
         key = tp.cast("Map[I_contra, Y_co]", self._method).key

@@ -5,25 +5,33 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+
+_JOB_IDS = ("SLURM_JOB_ID", "SUBMITIT_LOCAL_JOB_ID")
 
 
-@functools.lru_cache(maxsize=1024)
-def provenance_of(module: str) -> Callable[[], dict[str, object]]:
-    """What is kept with each file of entries that a module's classes write; looked up when a file is written."""
+class Provenance:
+    """What is kept with each file of entries that a module's classes write, here or in a job: looked up when it is written.
 
-    def provenance() -> dict[str, object]:
-        out: dict[str, object] = {}
+    Parameters
+    ----------
+    folder
+        Where the module lies; None if it has no file.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        self._folder = folder
+
+    @classmethod
+    @functools.lru_cache(maxsize=1024)
+    def of(cls, module: str) -> Provenance:
+        """That of a module of this process; in a job `__main__` is another one."""
         file = getattr(sys.modules.get(module), "__file__", None)
-        commit = git_commit(os.path.dirname(os.path.abspath(file))) if file else None
-        if commit:
-            out["commit"] = commit
-        job = os.environ.get("SLURM_JOB_ID")
-        if job:
-            out["job"] = job
-        return out
+        return cls(os.path.dirname(os.path.abspath(file)) if file else None)
 
-    return provenance
+    def __call__(self) -> dict[str, object]:
+        commit = git_commit(self._folder) if self._folder is not None else None
+        job = next((os.environ[name] for name in _JOB_IDS if name in os.environ), None)
+        return {name: value for name, value in (("commit", commit), ("job", job)) if value}
 
 
 @functools.lru_cache(maxsize=256)

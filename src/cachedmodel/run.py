@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
+import errno
 import sys
 import threading
 import time
@@ -18,9 +19,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
 from .cache import Cache, Failure, Options
 from .errors import CachedModelError, CacheError, ComputeError, ItemErrors, RecursiveComputeError
+from .executors import lend_place
 
 _END = object()
-#: What is being computed here, from the outermost inwards: the place of a method's entries, and uids of items.
+#: What is being computed here, from the outermost inwards: the scope of a method, and uids of its items.
 Chain = tuple[tuple[str, frozenset[str]], ...]
 chain: contextvars.ContextVar[Chain] = contextvars.ContextVar("cachedmodel_chain", default=())
 
@@ -34,6 +36,29 @@ class Outcome(tp.NamedTuple):
     error: BaseException | None = None
 
 
+#: Stands for an outcome that is in the cache and not kept in memory.
+STORED = Outcome(None)
+
+
+class Pace:
+    """How quickly the items of a method come.
+
+    Each item is committed by itself, so that it can be handed out before the next is computed; when very many come in
+    a moment, some share a commit, which costs much more than they do.
+    """
+
+    _QUICK_S = 1e-4
+    _MANY = 64
+
+    def __init__(self) -> None:
+        self._quick = 0
+
+    def is_quick(self, seconds: float) -> bool:
+        """Notes the time of an item; True if the next one is likely to come in a moment."""
+        self._quick = self._quick + 1 if seconds < self._QUICK_S else self._quick // 2
+        return self._quick > self._MANY
+
+
 @dataclasses.dataclass
 class Target:
     """Where the outputs of a method go.
@@ -42,12 +67,14 @@ class Target:
     ----------
     name
         The method, for messages.
+    scope
+        Tells the method with its configuration from others.
     cache
-        The cache of its entries; None without a folder.
+        The cache of its entries; None if they are not stored.
     keep
         Results to be handed out again as the same objects; None if they are not kept in memory.
-    in_job
-        True where nobody can be handed a value that could not be stored.
+    pace
+        How quickly items come; None in a job, where nobody waits for each.
     debug
         True to open the debugger on a failure, at a terminal.
     unchanged
@@ -55,16 +82,16 @@ class Target:
     """
 
     name: str
+    scope: str
     cache: Cache | None
     keep: dict[str, Outcome] | None = None
-    in_job: bool = False
+    pace: Pace | None = None
     debug: bool = False
     unchanged: Callable[[], object] = lambda: None
 
-    @property
-    def place(self) -> str:
-        """Tells the method with its configuration from others; that of one model alone where there is no folder."""
-        return self.cache.folder if self.cache is not None else f"memory {id(self.keep)}"
+    def describe(self, key: str) -> str:
+        """An item, for messages."""
+        return f"item {key!r} of {self.name}" if key else self.name
 
 
 class Run:
@@ -80,6 +107,17 @@ class Run:
         Items by their uid.
     stored
         Uids with an entry that a failure must not replace.
+
+    Attributes
+    ----------
+    results
+        The outcomes so far, once they are committed.
+    unstored
+        Errors that are in no entry, by uid.
+    error
+        Why it ended before its end, if it did.
+    finished
+        True once it ended.
     """
 
     def __init__(
@@ -88,95 +126,117 @@ class Run:
         self.target = target
         self.items = dict(items)
         self.results: dict[str, Outcome] = {}
+        self.unstored: dict[str, BaseException] = {}
         self.error: BaseException | None = None
         self.finished = False
         self._compute = compute
         self._stored = stored
-        self._unwritten = False
+        self._cannot_write = False
         self._pending: dict[str, Outcome] = {}
         self._steps = self._run()
-        self._driving: int | None = None
+        self._stopped = False
+        self._driver: int | None = None
         self._changed = threading.Condition()
-        self._chain = (*chain.get(), (target.place, frozenset(items)))
-        self._on_end: list[Callable[[Run], object]] = []
+        self._chain = (*chain.get(), (target.scope, frozenset(items)))
+        self._on_end: list[Callable[[], object]] = []
 
-    def on_end(self, call: Callable[[Run], object]) -> None:
-        """Has `call(run)` called once, when the run ended in whatever way."""
+    def on_end(self, call: Callable[[], object]) -> None:
+        """Has `call` called once, when the run ended in whatever way."""
         self._on_end.append(call)
 
     def drive(self, key: str | None = None) -> None:
         """Advances until the item `key` has an outcome, or to the end."""
-        while True:
-            with self._changed:
-                if self.finished or key in self.results:
-                    return
-                if self._driving is not None:
-                    self._changed.wait()
-                    continue
-                self._driving = threading.get_ident()
+        while self._takes_turn(key):
             try:
                 self._step()
             finally:
                 with self._changed:
-                    self._driving = None
+                    self._driver = None
                     self._changed.notify_all()
 
-    def wait(self, key: str, timeout: float | None = None) -> None:
+    def _takes_turn(self, key: str | None) -> bool:
+        """Waits while another thread advances; False if there is nothing left to do."""
+        me = threading.get_ident()
+        with self._changed:
+            while not self.finished and key not in self.results:
+                if self._driver is None:
+                    self._driver = me
+                    return True
+                if self._driver == me:
+                    raise RecursiveComputeError(f"{self.target.name} asks for its own results while it computes them")
+                with lend_place():
+                    self._changed.wait()
+        return False
+
+    def wait(self, key: str | None, timeout: float | None = None) -> None:
         """Waits until `key` has an outcome, the run ended or `timeout` (seconds) passed; does not advance."""
         with self._changed:
             self._changed.wait_for(lambda: self.finished or key in self.results, timeout)
 
     def stop(self) -> None:
         """Gives up what has no outcome yet. A run that another thread advances ends at its next item."""
-        self.finished = True
-        if self._driving is None:
-            self._steps.close()
-            self._end()
+        with self._changed:
+            self._stopped = True
+            if self.finished or self._driver is not None:
+                return
+            self._driver = threading.get_ident()  # nobody begins to advance it meanwhile
+        self._finish()
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Lets go of the values of some items; whoever asks for them again finds them in the cache."""
+        if self.target.cache is not None and not self._cannot_write:
+            for key in keys:
+                outcome = self.results.get(key)
+                if outcome is not None and outcome.error is None and key not in self.unstored:
+                    self.results[key] = STORED
 
     # -- one step ------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
         token = chain.set(self._chain)
+        ended = True
         try:
             next(self._steps)
+            ended = self._stopped
         except StopIteration:
-            self.finished = True
+            pass
         except BaseException as error:
             self.error = error
-            self.finished = True
             if not isinstance(error, Exception):
                 raise
         finally:
             chain.reset(token)
-            if self.finished:
-                self._steps.close()
-                self._end()
+            if ended:
+                self._finish()
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
+        self._steps.close()
+        with self._changed:
+            self.finished = True
+            self._changed.notify_all()
         calls, self._on_end = self._on_end, []
         for call in calls:
-            call(self)
+            call()
 
     def _run(self) -> Generator[None, None, None]:
+        """Advances the method; yields when outcomes were committed."""
         batches = deque([list(self.items)])
         while batches:
             batch = batches.popleft()
             done = 0
             outputs: Iterator[object] = iter(())
+            start = time.perf_counter()
             try:
-                start = time.perf_counter()
-                outputs = iter(self._compute([self.items[key] for key in batch]))
+                outputs = self._outputs(batch)
                 for key in batch:
                     value = next(outputs, _END)
                     if value is _END:
                         raise self._miscounted(batch, done)
-                    now = time.perf_counter()
-                    committed = self._put(key, Outcome(value), now - start)
-                    done, start = done + 1, now
+                    committed = self._put(key, Outcome(value), time.perf_counter() - start)
+                    done += 1
                     if committed:
                         yield
-                    if self.finished:
-                        return
+                    start = time.perf_counter()
                 if next(outputs, _END) is not _END:
                     raise self._miscounted(batch, done + 1)
             except Exception as error:
@@ -184,86 +244,109 @@ class Run:
                 if is_machinery(error):
                     raise
                 if done == len(batch):
-                    warnings.warn(
-                        f"{self.target.name} failed after its last output: {error!r}", RuntimeWarning, stacklevel=2
-                    )
+                    self._warn(f"{self.target.name} failed after its last output: {error!r}")
                 elif len(batch) == 1:
                     self._put(batch[0], Outcome(None, error), time.perf_counter() - start)
                 else:  # outputs of a batch may fail together: only a failure alone is an item's own
                     batches.extendleft(keys for keys in (batch[done + 1 :], [batch[done]]) if keys)
             finally:
-                if hasattr(outputs, "close"):
-                    outputs.close()
+                self._close(outputs)
                 self._commit()
             yield
         self._warn_if_changed()
+
+    def _outputs(self, batch: list[str]) -> Iterator[object]:
+        outputs = self._compute([self.items[key] for key in batch])
+        if isinstance(outputs, Iterable):
+            return iter(outputs)
+        raise MiscountError(
+            f"{self.target.name} gave {outputs!r} where an iterable of outputs was expected: yield one output for each item"
+        )
+
+    def _close(self, outputs: Iterator[object]) -> None:
+        try:
+            if isinstance(outputs, Generator):
+                outputs.close()
+        except Exception as error:
+            self._warn(f"{self.target.name} failed in its clean-up: {error!r}")
 
     # -- outcomes --------------------------------------------------------------------------------------------------
 
     def _put(self, key: str, outcome: Outcome, seconds: float) -> bool:
         """Stores an outcome; True if all that was stored so far is on disk."""
-        keep, cache = self.target.keep, self.target.cache
-        if keep is not None and outcome.error is None:
-            outcome = Outcome(read_only(outcome.value))
+        if self.target.keep is not None and outcome.error is None:
+            read_only(outcome.value)
+        try:
+            committed = self._write(key, outcome, seconds)
+        except (OSError, CacheError) as error:
+            outcome = self._not_stored(error, key, outcome)
+            committed = self._cannot_write or not self._pending
         self._pending[key] = outcome
-        committed = True
-        if cache is not None and not self._unwritten:
-            try:
-                if outcome.error is None:
-                    committed = cache.write(key, outcome.value, seconds)
-                elif key not in self._stored:
-                    committed = cache.write_failure(key, Failure.of(outcome.error), seconds)
-            except (OSError, CacheError) as error:
-                self._not_stored(error, key)
         if committed:
             self._publish()
+        elif self.target.pace is not None and not self.target.pace.is_quick(seconds):
+            self._commit()
+            committed = True
         return committed
 
+    def _write(self, key: str, outcome: Outcome, seconds: float) -> bool:
+        cache = self.target.cache
+        if cache is None or self._cannot_write:
+            return True
+        if outcome.error is None:
+            return cache.write(key, outcome.value, seconds)
+        if key in self._stored:
+            self.unstored[key] = outcome.error
+            return not self._pending
+        return cache.write_failure(key, Failure.of(outcome.error), seconds)
+
     def _commit(self) -> None:
-        if self.target.cache is not None and self._pending:
+        if self.target.cache is not None and self._pending and not self._cannot_write:
             try:
                 self.target.cache.commit()
             except (OSError, CacheError) as error:
-                self._not_stored(error, next(iter(self._pending)))
+                key = next(iter(self._pending))
+                self._not_stored(error, key, self._pending[key])
         self._publish()
 
     def _publish(self) -> None:
         if self.target.keep is not None:
             self.target.keep.update(self._pending)
-        if self.target.in_job:  # the values are on disk, and there may be millions
-            self._pending = {key: Outcome(None, outcome.error) for key, outcome in self._pending.items()}
+        if self.target.pace is None:  # in a job: the values are on disk, and there may be millions
+            self._pending = dict.fromkeys(self._pending, STORED)
         with self._changed:
             self.results.update(self._pending)
             self._pending = {}
             self._changed.notify_all()
 
-    def _not_stored(self, error: Exception, key: str) -> None:
+    def _not_stored(self, error: Exception, key: str, outcome: Outcome) -> Outcome:
         """A value that cannot be stored is still handed to whoever is here to take it."""
-        text = (
-            f"{self.target.name}: item {key!r} was computed but cannot be stored: {error}"
-            if key
-            else (f"{self.target.name} was computed but cannot be stored: {error}")
-        )
-        if self.target.in_job:
-            raise CacheError(text) from error
+        text = f"{self.target.describe(key)} was computed but cannot be stored: {error}"
+        if self.target.pace is None:
+            failure = CacheError(text)
+            failure.__cause__ = error
+            if isinstance(error, OSError):
+                raise failure
+            self.unstored[key] = failure
+            return Outcome(None, failure)
         if isinstance(error, OSError):
-            self._unwritten = True  # a full disk is told once; the rest of the run computes without it
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+            self._cannot_write = True  # a full disk is told once; the rest of the run computes without it
+        self.unstored[key] = error
+        self._warn(text)
+        return outcome
 
-    def _miscounted(self, batch: list[str], count: int) -> ComputeError:
+    def _miscounted(self, batch: list[str], count: int) -> MiscountError:
         """An output more or less than items: any of them may belong to another item, so none is kept."""
-        cache = self.target.cache
-        if cache is not None:
-            cache.commit()
-            cache.delete(batch)
+        self._pending.clear()
+        if self.target.cache is not None:
+            self.target.cache.delete(batch)
         for key in batch:
-            self._pending.pop(key, None)
             self.results.pop(key, None)
             if self.target.keep is not None:
                 self.target.keep.pop(key, None)
         names = ", ".join(map(repr, batch[:3])) + (", ..." if len(batch) > 3 else "")
         what = f"only {count} outputs" if count < len(batch) else "more outputs than items"
-        return Miscounted(
+        return MiscountError(
             f"{self.target.name} gave {what} for {len(batch)} items ({names}): yield exactly one output for each item, in "
             "order. None of these outputs was kept, since any may belong to another item."
         )
@@ -272,12 +355,13 @@ class Run:
         try:
             self.target.unchanged()
         except CachedModelError as error:
-            warnings.warn(
-                f"{self.target.name} changed its own configuration while it ran: its result is stored under the uid of before "
-                f"({error})",
-                RuntimeWarning,
-                stacklevel=2,
+            self._warn(
+                f"{self.target.name} changed its own configuration while it ran: its result is stored under the uid of "
+                f"before ({error})"
             )
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def _debug(self, error: Exception) -> None:
         if self.target.debug and sys.stdin is not None and sys.stdin.isatty():
@@ -286,33 +370,38 @@ class Run:
             pdb.post_mortem(error.__traceback__)
 
 
-class Miscounted(ComputeError):
+class MiscountError(ComputeError):
     """A map gave another number of outputs than it was given items."""
 
 
-def check_recursion(target: Target, key: str) -> None:
-    """Raises if `key` is being computed by who asks for it.
+def check_recursion(target: Target, keys: Iterable[str]) -> None:
+    """Raises if one of `keys` is being computed by who asks for it.
 
     Raises
     ------
     RecursiveComputeError
         Naming the method and the item.
     """
-    for place, keys in chain.get():
-        if place == target.place and key in keys:
-            item = f" for item {key!r}" if key else ""
-            raise RecursiveComputeError(
-                f"{target.name} asks for its own result{item} while it computes it: ask for another configuration or item"
-            )
+    for scope, computing in chain.get():
+        if scope != target.scope:
+            continue
+        for key in keys:
+            if key in computing:
+                raise RecursiveComputeError(
+                    f"{target.describe(key)} is asked for by its own computation, directly or through others: ask for another "
+                    "configuration or item there"
+                )
 
 
 def is_machinery(error: BaseException) -> bool:
     """True for what is not the failure of the user's code, and is never cached: no memory, no disk, a lost job, a wrong call."""
-    if isinstance(error, (ItemErrors,)):
+    if isinstance(error, ItemErrors):
         return any(is_machinery(member) for member in error.exceptions)
     if isinstance(error, CachedModelError):
         return type(error) is not ComputeError
-    return isinstance(error, MemoryError)
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, MemoryError) or not isinstance(error, Exception)
 
 
 def read_only(value: object) -> object:
@@ -331,47 +420,67 @@ def read_only(value: object) -> object:
     return value
 
 
+class UnstoredError(CachedModelError):
+    """Carries out of a job the errors of items that are in no entry.
+
+    Attributes
+    ----------
+    failures
+        By uid of the item.
+    """
+
+    def __init__(self, failures: dict[str, Failure]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+    def __str__(self) -> str:
+        key, failure = next(iter(self.failures.items()))
+        return f"{len(self.failures)} failure(s) in no entry, the first (item {key!r}): {failure.type_name}: {failure.message}"
+
+
 @dataclasses.dataclass
 class Chunk:
     """A run that travels to another process: a callable that fills the cache.
 
     Attributes
     ----------
-    name, compute, items, stored
+    name, scope
+        As for `Target`.
+    compute, items, stored
         As for `Run`.
     open_cache
         Opens the cache there.
     chain
         What the sender is computing.
+    flush_s
+        Seconds after which others see what was computed, at the latest.
     """
 
     name: str
+    scope: str
     compute: Compute
     items: dict[str, object]
     stored: frozenset[str]
     open_cache: Callable[[], Cache]
     chain: Chain
+    flush_s: float
 
     def __call__(self) -> None:
+        cache = self.open_cache()
         token = chain.set(self.chain)
         try:
-            cache = self.open_cache()
-            run = Run(Target(self.name, cache, in_job=True), self.compute, self.items, self.stored)
-            with cache.flush_every(1.0):
+            run = Run(Target(self.name, self.scope, cache), self.compute, self.items, self.stored)
+            with cache.flush_every(self.flush_s):
                 run.drive()
-            try:
-                cache.commit(sync=True)
-            except OSError as error:
-                raise CacheError(f"{self.name}: results cannot be stored in {cache.folder}: {error}") from error
+            cache.commit(sync=True)
+        except OSError as error:
+            raise CacheError(f"{self.name}: results cannot be stored in {cache.folder}: {error}") from error
         finally:
             chain.reset(token)
         if run.error is not None:
             raise run.error
-        unstored = [
-            outcome.error for key, outcome in run.results.items() if key in self.stored and outcome.error is not None
-        ]
-        if unstored:
-            raise unstored[0]
+        if run.unstored:
+            raise UnstoredError({key: Failure.of(error) for key, error in run.unstored.items()})
 
 
 def open_cache(folder: str, root: str, single: bool, options: Options) -> Cache:

@@ -11,20 +11,23 @@ import sys
 import time
 import typing as tp
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sequence, Sized
 
-from .engine import INLINE, POOLS, Call, Work, submit
+from .engine import INLINE, Call, Work
 from .errors import ItemErrors
+from .progress import Bar
 from .run import is_machinery
-from .submission import workers
+from .submission import POOLS, submit, workers
 
 _PULL_S = 0.05  # a slow source of items must not hold up those that are there
 _PULL_MOST = 1 << 16
-_BAR_DELAY_S = 2.0
+_READ_FIRST, _READ_BYTES = 4, 1 << 22  # values are read so many at a time, and so many bytes at most
 
 
-class Stream(Iterator[object]):
-    """An iterator over outputs.
+def stream(
+    work: Work, items: Iterable[tp.Any], key: Callable[[tp.Any], str], *, return_errors: bool = False
+) -> Generator[object, None, None]:
+    """An iterator over outputs. When it is dropped, what this process computes for it stops; jobs go on.
 
     Parameters
     ----------
@@ -37,110 +40,189 @@ class Stream(Iterator[object]):
     return_errors
         Give the exception of a failed item in its place, instead of raising at the first once the others are through.
     """
+    feed = Feed(work, items, key)
+    if work.infra.cluster not in INLINE:
+        feed.fill()
+    return _outputs(feed, return_errors)
 
-    def __init__(self, work: Work, items: Iterable[tp.Any], key: Callable[[tp.Any], str], return_errors: bool) -> None:
-        self._work = work
-        self._inline = work.infra.cluster in INLINE
-        self._is_finite = isinstance(items, Sized)
+
+class Feed:
+    """Pulls items, and has them computed: a few calls ahead of who consumes the outputs.
+
+    Parameters
+    ----------
+    work, items, key
+        As for `stream`.
+
+    Attributes
+    ----------
+    is_finite
+        True if all items will be computed, whatever happens.
+    total
+        How many items there are, if that is known.
+    """
+
+    def __init__(self, work: Work, items: Iterable[tp.Any], key: Callable[[tp.Any], str]) -> None:
+        self.work = work
+        self._is_inline = work.infra.cluster in INLINE
+        self._is_pool = work.infra.cluster in POOLS
+        self.total = len(items) if isinstance(items, Sized) else None
+        self.is_finite = self.total is not None or not (self._is_inline or self._is_pool)
         self._source = iter(items)
+        self._broken: Exception | None = None
         self._key = key
-        self._return_errors = return_errors
-        self._pull = work.infra.chunk_size * (1 if self._inline else workers(work.infra))
-        self._ahead: deque[tuple[Call, list[str]]] = deque()
-        self._total = len(items) if isinstance(items, Sized) else None
-        self._depth = 2 if work.infra.cluster in POOLS else 1
-        if not self._inline:
-            self._fill()
-        self._outputs = self._iterate()
+        self._chunk = work.infra.chunk_size * (1 if self._is_inline else workers(work.infra))
+        self._pull = self._chunk
+        self._calls: deque[tuple[Call, list[str]]] = deque()
+        self._has_computed = False
+        self._has_logged = False
 
-    def __next__(self) -> object:
-        return next(self._outputs)
+    def __del__(self) -> None:
+        self.stop()
 
-    def __iter__(self) -> Iterator[object]:
-        return self._outputs
+    def head(self) -> tuple[Call, list[str]] | None:
+        """The call that comes next, and the uids of its items in order; None after the last one."""
+        self.fill()
+        if not self._calls and self._broken is not None:
+            raise self._broken
+        return self._calls[0] if self._calls else None
 
-    def close(self) -> None:
-        """Stops what this process computes for it; jobs go on."""
-        self._outputs.close()
+    def next(self) -> None:
+        """Lets go of the first call, all of whose outputs were handed out."""
+        call, _ = self._calls[0]
+        call.finish()
+        self._calls.popleft()
 
-    def _iterate(self) -> tp.Generator[object, None, None]:
-        failed: dict[str, BaseException] = {}
-        bar = self._bar()
-        try:
-            while self._fill():
-                call, keys = self._ahead[0]
-                for key in keys:
-                    if key in call.values or (call.wait(key) and key in call.values):
-                        if not failed:
-                            yield call.values[key]
-                    else:
-                        error = named(call, key)
-                        if not self._return_errors:
-                            failed[key] = error
-                        else:
-                            yield error
-                    if bar is not None:
-                        bar.update()
-                call.finish()
-                self._ahead.popleft()
-                if failed and not self._is_finite:
-                    break
-            if failed:
-                errors = [error for error in failed.values() if isinstance(error, Exception)]
-                raise ItemErrors(f"{len(errors)} item(s) of {self._work.name} failed", errors)
-        finally:
-            if bar is not None:
-                bar.close()
-            for call, _ in self._ahead:
-                call.stop()
-
-    def _fill(self) -> bool:
-        """Pulls and starts what comes next; False once there is nothing left."""
-        while len(self._ahead) < self._depth:
+    def fill(self) -> None:
+        """Pulls and starts what comes next."""
+        while len(self._calls) < (2 if self._is_pool else 1):
             items = self._pulled()
             if not items:
-                break
+                return
             keys = [self._key(item) for item in items]
-            call = Call(self._work, dict(zip(keys, items, strict=True)))
-            if self._inline:
-                call.look()
-                if len(items) == self._pull:  # as long as all is stored, larger look-ups cost less an item
-                    self._pull = min(2 * self._pull, _PULL_MOST) if not call.unknown() else self._work.infra.chunk_size
-            else:
-                submit([call])
-            self._work = call.work
-            self._ahead.append((call, keys))
-        return bool(self._ahead)
+            call = Call(self.work, dict(zip(keys, items, strict=True)), is_guarded=not self._has_computed)
+            self._calls.append((call, keys))
+            if not self._is_inline:
+                self._has_logged = submit([call], log=not self._has_logged) or self._has_logged
 
     def _pulled(self) -> list[object]:
-        if not self._inline and self._work.infra.cluster not in POOLS:
+        """Some items; what the source raises is raised after the outputs of the items before."""
+        if self._broken is not None:
+            return []
+        if not (self._is_inline or self._is_pool):
             return list(self._source)
-        first = list(itertools.islice(self._source, 1))
-        if self._is_finite or not first:
-            return first + list(itertools.islice(self._source, self._pull - 1))
+        out: list[object] = []
         end = time.monotonic() + _PULL_S
-        while len(first) < self._pull and time.monotonic() < end:
-            more = list(itertools.islice(self._source, 1))
-            if not more:
-                break
-            first += more
-        return first
+        try:
+            if self.total is not None:
+                out.extend(itertools.islice(self._source, self._pull))
+            else:
+                for item in self._source:
+                    out.append(item)
+                    if len(out) >= self._pull or time.monotonic() > end:
+                        break
+        except Exception as error:
+            self._broken = error
+        return out
 
-    def _bar(self) -> tp.Any:  # Any: tqdm is imported where a bar is shown, only
-        infra = self._work.infra
-        if not infra.progress or sys.stderr is None or not sys.stderr.isatty():
-            return None
-        from tqdm.auto import tqdm
+    def is_through(self, call: Call) -> None:
+        """Says that all outputs of the first call were handed out: `call` as it is now."""
+        self.work = call.work
+        if call.has_computed:
+            self._has_computed = True
+        if self._is_inline:  # as long as all is stored, larger look-ups cost less an item
+            self._pull = self._chunk if call.has_computed else min(2 * self._pull, _PULL_MOST)
 
-        return tqdm(total=self._total, desc=self._work.name.rsplit(".", 2)[-1], delay=_BAR_DELAY_S, leave=False)
+    def stop(self) -> None:
+        """Stops what this process computes for it; jobs go on."""
+        while self._calls:
+            self._calls.popleft()[0].stop()
+
+
+def _outputs(feed: Feed, return_errors: bool) -> Generator[object, None, None]:
+    failed: dict[str, Exception] = {}
+    read = _READ_FIRST
+    bar = Bar(feed.work.infra, feed.work.name, feed.total)
+    try:
+        while (head := feed.head()) is not None:
+            call, keys = head
+            repeats = len(call.items) < len(keys)
+            start = 0
+            while start < len(keys):
+                batch = keys[start : start + read]
+                call.look(batch)
+                if not call.is_known(batch[0]):
+                    call.wait(batch[0])
+                    call.look(batch)
+                known = batch[: _count_known(call, batch)]
+                start += len(known)
+                read = _adapted(read, call, known)
+                for key in known:
+                    if key in call.values:
+                        if not failed:
+                            yield call.values[key]
+                    elif return_errors:
+                        yield named(call, key)
+                    else:
+                        failed[key] = item_error(call, key)
+                        if not feed.is_finite:
+                            raise item_errors(feed.work, failed)
+                bar.update(len(known))
+                if not repeats:
+                    call.forget(known)
+            feed.is_through(call)
+            feed.next()
+        if failed:
+            raise item_errors(feed.work, failed)
+    finally:
+        bar.close()
+        feed.stop()
+
+
+def _count_known(call: Call, batch: Sequence[str]) -> int:
+    for count, key in enumerate(batch):
+        if not call.is_known(key):
+            return count
+    return len(batch)
+
+
+def _adapted(read: int, call: Call, known: Sequence[str]) -> int:
+    """How many values to read next time: many small ones, few large ones."""
+    if len(known) < read:
+        return max(_READ_FIRST, read // 2) if read >= _READ_FIRST else read
+    size = sum(_size(call.values.get(key)) for key in known[:: max(1, len(known) // 8)]) * max(1, len(known) // 8)
+    if size > _READ_BYTES:
+        return max(1, read // 2)
+    return min(2 * read, _PULL_MOST) if 2 * size <= _READ_BYTES else read
+
+
+def _size(value: tp.Any, depth: int = 3) -> int:  # Any: whatever a map gives
+    """About how many bytes a value takes."""
+    if depth and isinstance(value, dict):
+        value = list(value.values())
+    if depth and isinstance(value, (list, tuple)):
+        return sum(_size(item, depth - 1) for item in value[:8]) * max(1, len(value) // 8)
+    size = getattr(value, "nbytes", None)
+    return size if isinstance(size, int) else sys.getsizeof(value)
 
 
 def named(call: Call, key: str) -> BaseException:
-    """The error of an item, saying which; an error of the machinery is raised, since it is no item's."""
+    """The error of an item, saying which."""
     error = call.errors[key]
-    if is_machinery(error) or not isinstance(error, Exception):
-        raise error
-    note = call.describe(key)
+    note = call.work.target().describe(key)
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
     return error
+
+
+def item_error(call: Call, key: str) -> Exception:
+    """The error of an item, saying which; an error of the machinery is raised, since it is no item's."""
+    error = named(call, key)
+    if is_machinery(error) or not isinstance(error, Exception):
+        raise error
+    return error
+
+
+def item_errors(work: Work, failed: dict[str, Exception]) -> ItemErrors:
+    """The errors of items as one."""
+    return ItemErrors(f"{len(failed)} item(s) of {work.name} failed", list(failed.values()))

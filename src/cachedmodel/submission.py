@@ -7,21 +7,24 @@ import getpass
 import json
 import logging
 import os
+import time
 import typing as tp
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from .cache import files
+from .cache import Keeper, files
 from .executors import attach, get_executor, resolve_cluster, usable_cores
-from .infra import Infra
-from .run import Run
+from .part import Part, watch
 
 if tp.TYPE_CHECKING:
     from .engine import Call
-    from .executors import Handle, Status
+    from .executors import Handle
+    from .infra import Infra
 
 logger = logging.getLogger("cachedmodel")
+POOLS = ("threadpool", "processpool")
 _RECORD = "job.json"
+_MOST_JOBS = 128  # of one map on a cluster, unless it says otherwise
 
 #: Settings that an executor is given under their own name.
 PARAMETERS = (
@@ -31,77 +34,38 @@ PARAMETERS = (
 )  # fmt: skip
 
 
-class Part:
-    """Items that an executor computes together.
-
-    Attributes
-    ----------
-    keys
-        Uids of the items.
-    run
-        The run, where it is one in this process whose outcomes can be seen as they come.
-    handle
-        What the executor gave for it.
-    """
-
-    def __init__(self, keys: Sequence[str], run: Run | None = None) -> None:
-        self.keys = list(keys)
-        self.run = run
-        self.handle: Handle | None = None
-        self._ended = False
-        self._on_end: list[Callable[[Part], object]] = []
-
-    def on_end(self, call: Callable[[Part], object]) -> None:
-        """Has `call(part)` called once, when it is seen that the part ended."""
-        self._on_end.append(call)
-
-    @property
-    def finished(self) -> bool:
-        """True once the executor is through with it."""
-        if not self._ended and self.handle is not None and self.handle.done():
-            self.end()
-        return self._ended
-
-    def end(self) -> None:
-        """Lets go of what waits for the end."""
-        self._ended = True
-        calls, self._on_end = self._on_end, []
-        for call in calls:
-            call(self)
-
-    def error(self) -> BaseException | None:
-        """Why it ended, if it was not because all was computed."""
-        if self.run is not None and self.run.error is not None:
-            return self.run.error
-        return self.handle.error() if self.handle is not None else None
-
-    def status(self) -> Status:
-        """What the executor says of it."""
-        return self.handle.status() if self.handle is not None else "queued"
-
-    def wait(self, key: str, timeout: float) -> None:
-        """Waits a little for news of an item."""
-        if self.run is not None:
-            self.run.wait(key, timeout)
-        elif self.handle is not None:
-            self.handle.wait(timeout)
-
-    def cancel(self) -> None:
-        """Asks the executor not to start it, or to stop it."""
-        if self.run is not None:
-            self.run.stop()
-        if self.handle is not None:
-            self.handle.cancel()
-
-
 def workers(infra: Infra) -> int:
-    """How many chunks of these settings run at once in this process's pools."""
+    """How many chunks of these settings run at once on this machine."""
     cores = usable_cores()
     return min(cores, infra.max_jobs or cores)
 
 
-def submit_chunks(chunks: Sequence[tuple[Call, list[str]]], max_jobs: int | None = None) -> None:
-    """Submits what can be claimed of the chunks; those of one group of settings as one array.
+def chunks(infra: Infra, keys: Sequence[str]) -> list[Sequence[str]]:
+    """Items cut into those that are computed together."""
+    if infra.cluster in POOLS:  # some for each worker, since they take different times
+        size = min(infra.chunk_size, max(infra.min_items_per_job, -(-len(keys) // (4 * workers(infra)))))
+    else:  # a job on this machine takes a while to start
+        jobs = workers(infra) if resolve_cluster(infra.cluster) == "local" else infra.max_jobs or _MOST_JOBS
+        size = max(infra.min_items_per_job, -(-len(keys) // jobs))
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
+
+
+def submit(calls: Sequence[Call], max_jobs: int | None = None, *, log: bool = True) -> bool:
+    """Has what is missing of several calls computed: as few arrays as their settings allow, without waiting.
+
+    Parameters
+    ----------
+    calls
+        Calls whose cluster is not this process.
+    max_jobs
+        Never more jobs of an array at once, whatever ``infra.max_jobs`` allows.
+    log
+        Whether to tell what was submitted.
+
+    Returns
+    -------
+    bool
+        True if something was submitted.
 
     Raises
     ------
@@ -109,17 +73,11 @@ def submit_chunks(chunks: Sequence[tuple[Call, list[str]]], max_jobs: int | None
         What the executor says of a submission that cannot be. Nothing stays claimed then.
     """
     groups: dict[str, list[tuple[Call, Part]]] = defaultdict(list)
-    for call, keys in chunks:
-        parts: list[Part] = []
-
-        def source(free: list[str], call: Call = call, parts: list[Part] = parts) -> Part:
-            run = call.run_here(free) if call.work.infra.cluster == "threadpool" else None
-            parts.append(Part(free, run))
-            return parts[-1]
-
-        call.claim(keys, source)
-        if parts:
-            groups[_group(call.work.infra)].append((call, parts[0]))
+    for call in calls:
+        for keys in chunks(call.work.infra, call.prepare()):
+            part = call.claim(keys)
+            if part is not None:
+                groups[_group(call.work.infra)].append((call, part))
     try:
         for group in groups.values():
             _submit_group(group, max_jobs)
@@ -129,6 +87,9 @@ def submit_chunks(chunks: Sequence[tuple[Call, list[str]]], max_jobs: int | None
                 if part.handle is None:
                     part.end()
         raise
+    if groups and log:
+        _log([pair for group in groups.values() for pair in group], len(groups))
+    return bool(groups)
 
 
 def _group(infra: Infra) -> str:
@@ -139,31 +100,43 @@ def _group(infra: Infra) -> str:
 
 def _submit_group(group: Sequence[tuple[Call, Part]], max_jobs: int | None) -> None:
     infra = group[0][0].work.infra
-    assert infra.cluster is not None
+    cluster = resolve_cluster(infra.cluster)
+    assert cluster is not None
     logs = logs_folder(infra)
     executor = get_executor(
-        infra.cluster,
+        cluster,
         folder=logs,
         parameters={name: infra.__dict__[name] for name in PARAMETERS if infra.__dict__[name] is not None},
         survive_submitter=infra.survive_submitter,
     )
-    code = infra.workdir.prepare(os.path.join(logs, "code"), skip=[str(infra.folder), logs]) if infra.workdir is not None and logs else None
-    calls = [part.run.drive if part.run is not None else call.travelling(part.keys, code) for call, part in group]
-    handles = executor.submit(calls, max_jobs=min(filter(None, (max_jobs, infra.max_jobs)), default=None))
+    code = infra.workdir.prepare(os.path.join(logs, "code")) if infra.workdir is not None and logs else None
+    callables = [part.run.drive if part.run is not None else call.travelling(part.keys, code) for call, part in group]
+    handles = executor.submit(callables, max_jobs=min(filter(None, (max_jobs, infra.max_jobs)), default=None))
+    submitted = time.time()
     for (call, part), handle in zip(group, handles, strict=True):
-        part.handle = handle
-        if call.work.cache is not None and handle.folder is not None:
-            _record(call.work.cache.folder, infra.cluster, handle)
+        part.submitted_as(handle)
+        cache = call.work.cache
+        if cache is not None and handle.folder is not None and handle.job_id is not None:
+            where = os.path.relpath(handle.folder, cache.root)
+            part.keeper = Keeper.job(f"{cluster}:{where}", handle.job_id, submitted)
+            cache.hand_over(part.keys, part.keeper)
+            _record(cache.folder, cluster, handle)
             if code is not None:
-                _link(call.work.cache.folder, "code", os.fspath(code))
-    names = sorted({call.work.name for call, _ in group})
+                _link(cache.folder, "code", os.fspath(code))
+    watch(part for _, part in group)
+
+
+def _log(submitted: Sequence[tuple[Call, Part]], arrays: int) -> None:
+    names = sorted({call.work.name for call, _ in submitted})
+    logs = next((part.handle.folder for _, part in submitted if part.handle is not None), None)
     logger.info(
-        "Sent %d item(s) of %s in %d chunk(s) to %r%s",
-        sum(len(part.keys) for _, part in group),
+        "Sent %d item(s) of %s in %d chunk(s), %d array(s), to %s%s",
+        sum(len(part.keys) for _, part in submitted),
         ", ".join(names[:3]) + (", ..." if len(names) > 3 else ""),
-        len(group),
-        infra.cluster,
-        f"; logs: {handles[0].folder}" if handles and handles[0].folder else "",
+        len(submitted),
+        arrays,
+        ", ".join(sorted({repr(call.work.infra.cluster) for call, _ in submitted})),
+        f"; logs: {logs}" if logs else "",
     )
 
 
@@ -174,13 +147,19 @@ def logs_folder(infra: Infra) -> str | None:
     return os.path.abspath(infra.logs.replace("{folder}", os.fspath(infra.folder)).replace("{user}", getpass.getuser()))
 
 
-def _record(folder: str, cluster: str, handle: Handle) -> None:
-    """Notes the job beside the entries, for whoever looks for it later, and links to its logs, for people."""
-    assert handle.folder is not None
-    where = os.path.relpath(handle.folder, folder)
-    job = {"cluster": resolve_cluster(cluster), "job_id": handle.job_id, "folder": where}
-    files.publish(os.path.join(folder, _RECORD), [json.dumps(job).encode()])
-    _link(folder, "submitit", handle.folder)
+# -- jobs of any process ----------------------------------------------------------------------------------------------
+
+
+def is_job_alive(root: str, scheduler: str, job_id: str, submitted: float) -> bool | None:
+    """Whether a job that keeps a claim below a cache's root is queued or running; None if that cannot be told."""
+    cluster, _, where = scheduler.partition(":")
+    folder = os.path.normpath(os.path.join(root, where))
+    if not os.path.isdir(folder):  # its logs were cleaned away: it is over, or has nothing left to run
+        return False
+    try:
+        return not attach(cluster, folder, job_id).done()
+    except Exception:  # no such scheduler here, or it does not answer
+        return None
 
 
 def recorded_job(folder: str) -> Handle | None:
@@ -192,6 +171,20 @@ def recorded_job(folder: str) -> Handle | None:
         return attach(job["cluster"], where, job["job_id"]) if os.path.isdir(where) else None
     except (OSError, ValueError, LookupError):
         return None
+
+
+def forget_job(folder: str) -> None:
+    """Removes the record of the job that was last submitted; its logs stay."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, _RECORD))
+
+
+def _record(folder: str, cluster: str, handle: Handle) -> None:
+    """Notes the job beside the entries, for whoever looks for it later, and links to its logs, for people."""
+    assert handle.folder is not None
+    job = {"cluster": cluster, "job_id": handle.job_id, "folder": os.path.relpath(handle.folder, folder)}
+    files.publish(os.path.join(folder, _RECORD), [json.dumps(job).encode()])
+    _link(folder, "submitit", handle.folder)
 
 
 def _link(folder: str, name: str, target: str) -> None:

@@ -1,0 +1,165 @@
+"""A part of a call: items that are computed together, by a run in this process or by what an executor was given.
+
+Whoever waits for an item advances its part. A part that nobody asks for any more is seen to end all the same, by a
+thread that lives as long as such parts do, so that what it had claimed is free for others.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import typing as tp
+from collections.abc import Callable, Iterable, Sequence
+
+from .cache import Keeper
+from .cache.periodic import Periodic
+from .errors import JobLostError
+from .executors import lend_place
+from .run import Run
+
+if tp.TYPE_CHECKING:
+    from .executors import Handle, Status
+
+_LOOK_S = 0.5
+
+
+class Part:
+    """Items that are computed together.
+
+    Parameters
+    ----------
+    keys
+        Uids of the items.
+    run
+        The run, where it is one in this process whose outcomes can be seen as they come.
+    is_inline
+        True if those who wait for its items advance the run; else an executor does.
+
+    Attributes
+    ----------
+    handle
+        What the executor gave for it.
+    keeper
+        The job that keeps its claims, if it is one.
+    is_dropped
+        True if it was given up by who started it: others who want its items have to compute them.
+    """
+
+    def __init__(self, keys: Sequence[str], run: Run | None = None, *, is_inline: bool = False) -> None:
+        self.keys = list(keys)
+        self.run = run
+        self.is_inline = is_inline
+        self.handle: Handle | None = None
+        self.keeper: Keeper | None = None
+        self.is_dropped = False
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._on_end: list[Callable[[], object]] = []
+        if run is not None:
+            run.on_end(self.end)
+
+    def on_end(self, call: Callable[[], object]) -> None:
+        """Has `call` called once, when it is seen that the part ended."""
+        self._on_end.append(call)
+
+    def submitted_as(self, handle: Handle) -> None:
+        """Says what the executor gave for it."""
+        self.handle = handle
+
+    @property
+    def finished(self) -> bool:
+        """True once nothing more is to come."""
+        if not self._is_over and self.handle is not None and self.handle.done():
+            self.end()
+        return self._is_over
+
+    def end(self) -> None:
+        """Lets go of what waits for the end."""
+        with self._lock:
+            calls, self._on_end = self._on_end, []
+            self._is_over = True
+        for call in calls:
+            call()
+
+    def advance(self, key: str | None, timeout: float) -> None:
+        """Computes up to an item (None: to the end), if its callers do that; else waits at most `timeout` s for news."""
+        if self.is_inline and self.run is not None:
+            self.run.drive(key)
+            return
+        with lend_place():
+            if self.run is not None:
+                self.run.wait(key, timeout)
+            elif self.handle is not None:
+                self.handle.wait(timeout)
+            else:  # another thread is about to submit it
+                time.sleep(timeout)
+
+    def error(self) -> BaseException | None:
+        """Why it ended, if it was not because all was computed."""
+        error = self.run.error if self.run is not None else None
+        if error is None and self.handle is not None:
+            error = self.handle.error()
+        if error is None or isinstance(error, Exception):
+            return error
+        lost = JobLostError(f"The computation was ended by {error!r}.")
+        lost.__cause__ = error
+        return lost
+
+    def status(self) -> Status:
+        """What the executor says of it."""
+        if self.handle is not None:
+            return self.handle.status()
+        return "running" if self.is_inline else "queued"
+
+    def stop(self) -> None:
+        """Gives it up, if it is this process that computes it; a job goes on."""
+        if self.handle is not None and self.handle.folder is not None:
+            return
+        self.is_dropped = True
+        self.cancel()
+        if self.run is None:
+            self.end()  # at once: what was claimed is free, even if the worker takes a moment to die
+
+    def cancel(self) -> None:
+        """Asks whatever computes it not to start, or to stop."""
+        if self.run is not None:
+            self.run.stop()
+        if self.handle is not None:
+            self.handle.cancel()
+
+
+# -- the end of parts that nobody waits for ---------------------------------------------------------------------------
+
+_open: set[Part] = set()
+_lock = threading.Lock()
+_watcher: Periodic | None = None
+
+
+def watch(parts: Iterable[Part]) -> None:
+    """Sees to it that these parts end, whoever waits for them."""
+    global _watcher
+    with _lock:
+        _open.update(parts)
+        if _watcher is None and _open:
+            _watcher = Periodic(_look, _LOOK_S, "cachedmodel-watch")
+            _watcher.start()
+
+
+def _look() -> bool:
+    global _watcher
+    ended = [part for part in list(_open) if part.finished]
+    with _lock:
+        _open.difference_update(ended)
+        if not _open:
+            _watcher = None
+        return bool(_open)
+
+
+def _forget() -> None:
+    global _lock, _watcher
+    _lock, _watcher = threading.Lock(), None
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
