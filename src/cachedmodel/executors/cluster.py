@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -94,6 +95,8 @@ class ClusterExecutor:
         if not calls:
             return []
         packed = [JobCall(call) for call in pack_calls(calls, self._parameters)]
+        if self._cluster == "slurm":
+            _check_for_sbatch(self._folder)
         folder = make_batch_folder(self._folder)
         began = time.time()
         try:
@@ -146,6 +149,16 @@ class ClusterExecutor:
         return executor
 
 
+def _check_for_sbatch(folder: str) -> None:
+    """Refuses what sbatch has no way to quote in its scripts, or replaces in names of logs."""
+    odd = sorted({character for character in folder if character in "'\"\\\n\r%"})
+    if odd:
+        raise InfraError(
+            f"Slurm cannot write logs to {folder!r}: its scripts have no way to write {', '.join(map(repr, odd))}. Say "
+            "infra.logs='/another/folder'."
+        )
+
+
 def _slurm_time(minutes: float | None) -> str | None:
     """A time limit in words of Slurm's; None leaves it to the partition."""
     if minutes is None:
@@ -176,8 +189,9 @@ class PluginHandle(JobHandle):
         self._job.cancel(check=False)
 
 
+@functools.lru_cache(maxsize=4096)
 def attach_job(cluster: str, folder: str, job_id: str) -> JobHandle:
-    """The handle of a job by its names."""
+    """The handle of a job by its names; the same one each time, since it remembers since when the job is over."""
     return SlurmHandle(cluster, folder, job_id) if cluster == "slurm" else PluginHandle(cluster, folder, job_id)
 
 

@@ -44,17 +44,3 @@ def lend_place() -> Iterator[None]:
     finally:
         place.take_back()
         _thread.place = place
-
-
-_job: tuple[str, str, str] | None = None
-
-
-def set_job(cluster: str, folder: str, job_id: str) -> None:
-    """Says that all this process does is this job: names as of its handle."""
-    global _job
-    _job = cluster, folder, job_id
-
-
-def current_job() -> tuple[str, str, str] | None:
-    """Cluster, folder and id of the job that this process is; None if it is none, or not all of one."""
-    return _job
