@@ -18,6 +18,7 @@ from .processes import open_cache, value_of, wait_for, write_for_ever
 
 def _torture(spawn: SpawnContext, tmp_path: Path, kills: int, writers: int) -> None:
     """Kills writers, again and again, in one folder; everything that they noted must be there and right."""
+    tmp_path.mkdir(exist_ok=True)
     choose = random.Random(kills)
     folder, journal = str(tmp_path / "map"), tmp_path / "journal"
     running = []

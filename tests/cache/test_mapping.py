@@ -66,7 +66,7 @@ def test_what_is_missing(tmp_path: Path) -> None:
         del cached["a"]
     with pytest.raises(TypeError, match=r"strings, not int: use str\(key\)"):
         cached[tp.cast(str, 3)] = 1
-    assert 3 not in cached
+    assert tp.cast(str, 3) not in cached
     assert len(cached) == 0
     assert repr(cached) == f"CacheDict({str(tmp_path / 'dict')!r})"
     assert os.listdir(tmp_path) == []
@@ -162,7 +162,7 @@ def test_processes_write_at_once(spawn: SpawnContext, tmp_path: Path) -> None:
 def test_the_view_of_a_map(opened: Open) -> None:
     """The view holds the values of a cache, and no failures; it cannot be changed."""
     cache = opened()
-    view: MapView[float] = MapView(cache)
+    view: MapView[object] = MapView(cache)
     assert len(view) == 0
     cache.write("a", 1.5)
     cache.write_failure("b", Failure("m.Error", "no", ""))
@@ -172,7 +172,7 @@ def test_the_view_of_a_map(opened: Open) -> None:
     assert list(view) == ["a", "c"]
     assert "b" not in view
     assert view.get("b") is None
-    assert 3 not in view
+    assert tp.cast(str, 3) not in view
     assert len(view) == 2
     assert repr(cache.folder) in repr(view)
     assert not hasattr(view, "__setitem__")

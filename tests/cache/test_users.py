@@ -148,7 +148,7 @@ def test_a_reader_without_the_right_to_write(root: Path) -> None:
             assert cache.read([""]).values == {"": [1]}
             assert cache.provenance("") is not None
             cache.refresh()
-            with pytest.raises(PermissionError, match="shared|lives"):
+            with pytest.raises(PermissionError, match=r"shared|lives"):
                 cache.claim(["" if single else "new"], "all")
             with pytest.raises(PermissionError, match="shared"):
                 cache.write("", 2)

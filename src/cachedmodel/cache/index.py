@@ -24,16 +24,23 @@ _MANY_KEYS = 256
 _MANY_PART = 8
 #: Changes of other processes after which a complete memo is built again rather than patched.
 _MOST_STALE = 10_000
-#: Entries that are remembered, and shards whose tables were filled because many of their keys were asked.
-_MOST_FOUND = 1 << 17
-_MOST_LOADED = 4
 
 
 class Index:
-    """The shards of one folder, as far as this process has looked."""
+    """The shards of one folder, as far as this process has looked.
 
-    def __init__(self, folder: str) -> None:
+    Parameters
+    ----------
+    folder
+        The folder.
+    most_found, most_loaded
+        Entries that are remembered, and sealed shards whose tables are filled because many of their keys were asked.
+    """
+
+    def __init__(self, folder: str, *, most_found: int = 1 << 17, most_loaded: int = 4) -> None:
         self.folder = folder
+        self._most_found = most_found
+        self._most_loaded = most_loaded
         self.accept: Callable[[bytes], bool] | None = None
         self.looked = False
         self._shards: dict[str, Shard] = {}
@@ -250,10 +257,10 @@ class Index:
 
     def _limit(self) -> None:
         """Keeps what is remembered bounded: the whole of a long map is not held in memory."""
-        if len(self._memo) > _MOST_FOUND:
+        if len(self._memo) > self._most_found:
             self._forget_found()
         loaded = [shard for shard in self._newest if shard.loaded]
-        for shard in loaded[: max(0, len(loaded) - _MOST_LOADED)]:
+        for shard in loaded[: max(0, len(loaded) - self._most_loaded)]:
             shard.unload()
 
     def _ask(self, shard: Shard, key: str, name: tuple[bytes, int]) -> object:
