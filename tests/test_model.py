@@ -588,8 +588,8 @@ def test_aliases(tmp_path: Path) -> None:
     """A model with aliases can be cloned, and found again in its cache."""
 
     class Model(cm.CachedModel):
-        learning_rate: float = pydantic.Field(0.1, alias="lr")
-        deep: int = pydantic.Field(1, validation_alias=pydantic.AliasPath("deep", 0))
+        learning_rate: float = pydantic.Field(default=0.1, alias="lr")
+        deep: int = pydantic.Field(default=1, validation_alias=pydantic.AliasPath("deep", 0))
 
         @cm.task
         def run(self) -> float:

@@ -72,18 +72,20 @@ def _cloned(model: Model, merge: _Merge) -> Model:
         given.add(name)
     out = type(model).model_validate(values, by_name=True)
     object.__setattr__(out, "__pydantic_fields_set__", given & set(type(model).model_fields))
+    for name in values.keys() - merge.keys():
+        if type(out.__dict__[name]) is not type(model.__dict__[name]) and name != "infra":
+            out.__dict__[name] = model.__dict__[name]  # a default, or an assigned value, that was never validated
     return out
 
 
 def _values(model: pydantic.BaseModel) -> dict[str, tp.Any]:  # Any: values of fields
     """What gives the same model again: all values but the defaults, which need not be valid."""
-    fields = type(model).model_fields
-    values = dict(model.__dict__)
-    for name, field in fields.items():
-        is_default = name not in model.model_fields_set and field.default is not PydanticUndefined
-        if is_default and name in values and (values[name] is field.default or name not in values):
-            del values[name]
-    return {name: value for name, value in values.items() if name in fields}
+    values = {}
+    for name, field in type(model).model_fields.items():
+        value = model.__dict__.get(name, PydanticUndefined)
+        if name in model.model_fields_set or value is not field.default:
+            values[name] = value
+    return values
 
 
 def _merged(old: tp.Any, update: tp.Any) -> tp.Any:
