@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import inspect
 import typing as tp
 import zoneinfo
@@ -16,8 +17,9 @@ from tests.codecs.exactness import exactly_equal
 from tests.codecs.roundtrip import again, join
 from tests.conformance import CodecTests
 
-pd: tp.Any = pytest.importorskip("pandas")
-pa: tp.Any = pytest.importorskip("pyarrow")
+# Any: neither is annotated for all that is used here.
+pd: tp.Any = importlib.import_module("pandas")
+pa: tp.Any = importlib.import_module("pyarrow")
 
 PARIS = zoneinfo.ZoneInfo("Europe/Paris")
 COLUMNS: dict[str, tp.Any] = {
