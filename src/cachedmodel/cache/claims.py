@@ -139,29 +139,22 @@ class Claims:
     def _path(self, number: int) -> str:
         return f"{self._folder}/{PREFIX}{number:08d}"
 
-    def _claim_on(self, key: str) -> int | None:
-        """Number of the newest claim on a key."""
-        number = self._newest.get(digest(key))
-        if number is None:
-            # One that cannot be read yet may be about anything.
-            return next(
-                (number for number, claim in self._files.items() if not claim.keeper.host and _unread(claim)), None
-            )
-        return number
-
-    def holders(self, keys: Iterable[str], options: Options) -> dict[str, Keeper]:
+    def holders(self, keys: Sequence[str], options: Options) -> dict[str, Keeper]:
         """The living keepers of these keys, as of the last refresh."""
-        found: dict[str, Keeper] = {}
-        alive: dict[int, bool] = {}
-        for key in keys:
-            number = self._claim_on(key)
-            if number is None:
-                continue
-            if number not in alive:
-                alive[number] = self._is_alive(self._files[number].keeper, options)
-            if alive[number]:
-                found[key] = self._files[number].keeper
-        return found
+        living, _ = self._judge([digest(key) for key in keys], options)
+        return {key: self._files[number].keeper for key, number in zip(keys, living, strict=True) if number is not None}
+
+    def _judge(self, digests: Sequence[bytes], options: Options) -> tuple[list[int | None], set[int]]:
+        """Number of the living claim on each of the keys; and numbers of claims of the dead on some of them."""
+        # One that cannot be read yet may be about anything.
+        unread = next((number for number, claim in self._files.items() if _unread(claim)), None)
+        newest = self._newest
+        if not newest and unread is None:
+            return [None] * len(digests), set()
+        on = [newest.get(key, unread) for key in digests]
+        keepers = {number: self._files[number].keeper for number in on if number is not None}
+        dead = {number for number, keeper in keepers.items() if not self._is_alive(keeper, options)}
+        return [None if number in dead else number for number in on], dead
 
     def _is_alive(self, keeper: Keeper, options: Options) -> bool:
         if keeper.kind == "process":
@@ -179,16 +172,17 @@ class Claims:
     def take(self, keys: Sequence[str], options: Options) -> list[str]:
         """Claims those of the keys that no living keeper holds; OSError if files cannot be made here."""
         lives = lives_of(self._root)
+        digests = {key: digest(key) for key in keys}
         began, delay = time.monotonic(), 0.001
         while True:
             self.refresh()
-            held = self.holders(keys, options)
-            free = [key for key in keys if key not in held]
+            living, dead = self._judge(list(digests.values()), options)
+            free = [key for key, number in zip(digests, living, strict=True) if number is None]
             if not free or time.monotonic() - began > _PATIENCE_S:
                 return []
             lives.hold(options.lease_s, options.permissions)
             try:
-                number = self._make(me(), free, options)
+                number = self._make(me(), [digests[key] for key in free], options)
             except BaseException:
                 lives.let_go()
                 raise
@@ -197,38 +191,31 @@ class Claims:
             lives.let_go()
             time.sleep(delay)
             delay = min(2 * delay, 0.1)
-        dead = {self._claim_on(key) for key in free}
         self._left[number] = set(free)
         self._mine.update(dict.fromkeys(free, number))
         self._bury(dead, number, options)
-        self._adopt_number(number, free)
         if self._single and self._is_contended(number, options):
             self.end(free, options)
             return []
         self._sweep(number, options)
         return free
 
-    def _make(self, keeper: Keeper, keys: Sequence[str], options: Options) -> int | None:
+    def _make(self, keeper: Keeper, digests: list[bytes], options: Options) -> int | None:
         """The number of a new claim; None if somebody else was first."""
         number = max(self._files, default=0) + 1
-        data = _pack(keeper, [digest(key) for key in keys])
-        if not publish_first(self._path(number), [data], options.permissions):
+        if not publish_first(self._path(number), [_pack(keeper, digests)], options.permissions):
             return None
         if not self._single and max(self._numbers(), default=number) > number:
             discard(self._path(number))  # others went past this number while it was not there
             return None
+        self._learn(number, _Claim(keeper, digests))
         return number
 
-    def _adopt_number(self, number: int, keys: Iterable[str], keeper: Keeper | None = None) -> None:
-        self._learn(number, _Claim(keeper or me(), [digest(key) for key in keys]))
-
-    def _bury(self, dead: set[int | None], mine: int, options: Options) -> None:
-        """Removes claims of the dead that were taken over, once nothing living is in them."""
+    def _bury(self, dead: set[int], mine: int, options: Options) -> None:
+        """Removes claims of the dead that were taken over."""
         for number in dead:
-            if number is None or number >= mine:
-                continue
             claim = self._files.get(number)
-            if claim is not None and not self._is_alive(claim.keeper, options):
+            if claim is not None and number < mine and not self._is_alive(claim.keeper, options):
                 if claim.keeper.kind == "process":
                     lives_of(self._root).bury(claim.keeper)
                 self._remove(number)
@@ -336,9 +323,9 @@ class Claims:
 
     def _publish(self, keeper: Keeper, keys: Sequence[str], options: Options) -> int:
         """A new claim, whatever others hold."""
-        while (number := self._make(keeper, keys, options)) is None:
+        digests = [digest(key) for key in keys]
+        while (number := self._make(keeper, digests, options)) is None:
             self.refresh()
-        self._adopt_number(number, keys, keeper)
         return number
 
     def end_job(self, keeper: Keeper, options: Options) -> None:

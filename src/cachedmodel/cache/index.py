@@ -37,7 +37,7 @@ class Index:
         Entries that are remembered, and sealed shards whose tables are filled because many of their keys were asked.
     """
 
-    def __init__(self, folder: str, *, most_found: int = 1 << 17, most_loaded: int = 4) -> None:
+    def __init__(self, folder: str, *, most_found: int = 1 << 17, most_loaded: int = 2) -> None:
         self.folder = folder
         self._most_found = most_found
         self._most_loaded = most_loaded
@@ -239,13 +239,17 @@ class Index:
         sealed = [shard for shard in self._newest if shard.table is None and shard.footer is not None]
         candidates = self._merged.candidates([hashed for _, hashed in left.values()], sealed)
         for shard in list(self._newest):
-            asked = left
-            if shard.table is None and candidates is not None:
-                here = candidates.get(shard.name, ())
-                asked = {key: name for key, name in left.items() if name[1] in here} if here else {}
-            answers = {
-                key: value for key, name in asked.items() if (value := self._ask(shard, key, name)) is not ABSENT
-            }
+            if shard.table is not None and not shard.damaged:
+                table = shard.table
+                answers = {key: table[key] for key in left.keys() & table.keys()}
+            else:
+                asked = left
+                if candidates is not None:
+                    here = candidates.get(shard.name, ())
+                    asked = {key: name for key, name in left.items() if name[1] in here} if here else {}
+                answers = {
+                    key: value for key, name in asked.items() if (value := self._ask(shard, key, name)) is not ABSENT
+                }
             self._memo.update(answers)
             for key, value in answers.items():
                 del left[key]

@@ -91,14 +91,12 @@ def me() -> Keeper:
 
 
 def _this_process() -> Keeper:
-    import socket
-
     pid = os.getpid()
     state = _process_state(pid)
     return Keeper(
         "process",
         life=random_name(),
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         pid=pid,
         start=state[1] if state else "",
         boot=_text("/proc/sys/kernel/random/boot_id"),

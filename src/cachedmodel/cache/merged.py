@@ -23,7 +23,7 @@ if tp.TYPE_CHECKING:
 
 #: Look-ups (keys times shards) after which it pays to read all footers; and if numpy must be imported for it.
 _LOOKUPS = 20_000
-_LOOKUPS_WITH_IMPORT = 200_000
+_LOOKUPS_WITH_IMPORT = 50_000
 #: Arrays of recent shards that are searched beside the merged one.
 _MOST_ARRAYS = 8
 

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -14,11 +15,9 @@ from .files import user_name
 
 def text(extra: Callable[[], dict[str, object]] | None) -> bytes:
     """The provenance of a file that is written now."""
-    import socket
-
     facts: dict[str, object] = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "user": user_name(os.getuid()),
         "pid": os.getpid(),
         **_versions(),
@@ -30,14 +29,13 @@ def text(extra: Callable[[], dict[str, object]] | None) -> bytes:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    import platform
     from importlib import metadata
 
     try:
         package = metadata.version("cachedmodel")
     except metadata.PackageNotFoundError:  # used from a source tree that was never installed
         package = "unknown"
-    return {"python": platform.python_version(), "cachedmodel": package}
+    return {"python": ".".join(map(str, sys.version_info[:3])), "cachedmodel": package}
 
 
 def of_item(file_text: bytes, when: int, seconds: float) -> dict[str, object]:

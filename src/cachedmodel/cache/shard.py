@@ -25,7 +25,7 @@ SETTLED_S = 10.0
 _ONE_READ = 4096
 _LONGEST_HEADER = 1 << 22
 #: The table of a sealed shard is filled after look-ups for this part of its rows, and some.
-_LOOKUPS_PART = 16
+_LOOKUPS_PART = 32
 _FEW_LOOKUPS = 4096
 
 #: What a look-up gives for a key that the shard says nothing about.
@@ -67,6 +67,11 @@ class Shard:
     @property
     def growing(self) -> bool:
         return self.footer is None and not self.ignored
+
+    @property
+    def damaged(self) -> bool:
+        """True if the table does not tell all that the footer does."""
+        return bool(self._lost)
 
     @property
     def clears(self) -> bool:
@@ -225,7 +230,6 @@ class Shard:
     def find(self, key: str, name: bytes, hashed: int) -> object:
         """What the shard says about a key: a value, `Where`, DELETED; or ABSENT."""
         if self.table is None and self.footer is not None:
-            self._lookups += 1
             if self._lookups * _LOOKUPS_PART > self.footer.rows + _FEW_LOOKUPS:
                 self._load()
             else:
@@ -253,6 +257,7 @@ class Shard:
                 self.spoil(offset, "some of its entries are damaged")
                 return columns.DELETED
             if found is not ABSENT:
+                self._lookups += 1
                 return found
         return ABSENT
 
