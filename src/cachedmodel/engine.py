@@ -23,13 +23,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import run as _run
-from .cache import Cache, Options, Replace, State
+from .cache import Cache, Keeper, Options, Replace, State
 from .errors import CacheError, JobLostError, MissingError
 from .executors import lend_place
 from .infra import Infra
 from .part import Part
 from .run import STORED, Chunk, Compute, Outcome, Pace, Run, Target
-from .submission import POOLS, submit
+from .submission import POOLS, going_on, keeping_job, submit
 from .workdir import InWorkDir
 
 INLINE = (None, "debug")
@@ -430,7 +430,7 @@ class Call:
             left = _POLL_MAX_S if deadline is None else deadline - time.monotonic()
             part = self._parts.get(key)
             if part is not None:
-                part.advance(key, max(0.0, min(pause, left)))
+                self._advance(part, key, max(0.0, min(pause, left)))
                 self.collect(part, key)
                 pause = min(2 * pause, _POLL_MAX_S)
             elif not self.look([key]).is_known(key):
@@ -444,13 +444,34 @@ class Call:
     def _wait_for_others(self, key: str, timeout: float) -> None:
         """Another process computes it, or did so just now."""
         cache, replace = self.work.cache, _REPLACE[self.work.infra.mode]
-        if cache is not None and cache.holders([key], replace):
-            with lend_place():
-                cache.wait([key], timeout, replace)
+        keeper = cache.holders([key], replace).get(key) if cache is not None else None
+        if cache is not None and keeper is not None:
+            if not self._join(cache, keeper):
+                with lend_place():
+                    cache.wait([key], timeout, replace)
         elif self.is_cancelled and not self.look([key]).is_known(key):
             self.errors[key] = JobLostError(
                 f"{self.work.target().describe(key)} was cancelled; call again to compute it"
             )
+
+    def _join(self, cache: Cache, keeper: Keeper) -> bool:
+        """Makes a job of another process a part of this call, so that who waits for it is told if it is lost."""
+        handle = keeping_job(cache.root, keeper)
+        if handle is None:
+            return False
+        held = cache.holders([key for key in self.unknown() if key not in self._parts], _REPLACE[self.work.infra.mode])
+        part = Part([key for key, other in held.items() if other == keeper])
+        part.submitted_as(handle)
+        self._parts.update(dict.fromkeys(part.keys, part))
+        return True
+
+    def _advance(self, part: Part, key: str, timeout: float) -> None:
+        try:
+            part.advance(key, timeout)
+        except KeyboardInterrupt as interruption:
+            if not part.is_inline and (note := going_on(self._parts.values(), self.work.infra)):
+                interruption.add_note(note)
+            raise
 
     def advance(self, keys: Sequence[str], timeout: float) -> None:
         """Waits for news of any of some unknown items, at most `timeout` (seconds), or computes the next one here."""
@@ -458,7 +479,7 @@ class Call:
         if key is None or self.work.infra.cluster in INLINE:
             self.wait(keys[0], None if self.work.infra.cluster in INLINE else timeout)
             return
-        self._parts[key].advance(key, timeout)
+        self._advance(self._parts[key], key, timeout)
         for part in {id(part): part for key in keys if (part := self._parts.get(key)) is not None}.values():
             self.collect(part)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
 from .cache import Cache, Failure, Options
 from .errors import CachedModelError, CacheError, ComputeError, ItemErrors, RecursiveComputeError
-from .executors import lend_place
+from .executors import lend_place, ranks
 
 _END = object()
 #: What is being computed here, from the outermost inwards: the scope of a method, and uids of its items.
@@ -466,21 +466,41 @@ class Chunk:
     flush_s: float
 
     def __call__(self) -> None:
-        cache = self.open_cache()
         token = chain.set(self.chain)
         try:
-            run = Run(Target(self.name, self.scope, cache), self.compute, self.items, self.stored)
-            with cache.flush_every(self.flush_s):
-                run.drive()
-            cache.commit(sync=True)
-        except OSError as error:
-            raise CacheError(f"{self.name}: results cannot be stored in {cache.folder}: {error}") from error
+            run = self._accompany() if ranks()[0] else self._fill(self.open_cache())
         finally:
             chain.reset(token)
         if run.error is not None:
             raise run.error
         if run.unstored:
             raise UnstoredError({key: Failure.of(error) for key, error in run.unstored.items()})
+
+    def _fill(self, cache: Cache) -> Run:
+        try:
+            run = Run(Target(self.name, self.scope, cache), self.compute, self._missing(cache), self.stored)
+            with cache.flush_every(self.flush_s):
+                if run.items:
+                    run.drive()
+            cache.commit(sync=True)
+        except OSError as error:
+            raise CacheError(f"{self.name}: results cannot be stored in {cache.folder}: {error}") from error
+        return run
+
+    def _missing(self, cache: Cache) -> dict[str, object]:
+        """The items that this job has not stored yet, in a run before it was preempted and queued again."""
+        if ranks()[1] > 1:  # all of them must compute the same items, and would not see the same stored
+            return self.items
+        states = cache.states(list(self.items))
+        return {key: item for key, item in self.items.items() if states.get(key) != "value" or key in self.stored}
+
+    def _accompany(self) -> Run:
+        """In another than the first of several processes that compute together: the first stores the results."""
+        kept: dict[str, Outcome] = {}
+        run = Run(Target(self.name, self.scope, None, kept), self.compute, self.items)
+        run.drive()
+        run.unstored.update({key: outcome.error for key, outcome in kept.items() if outcome.error is not None})
+        return run
 
 
 def open_cache(folder: str, root: str, single: bool, options: Options) -> Cache:

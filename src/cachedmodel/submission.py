@@ -10,7 +10,7 @@ import os
 import time
 import typing as tp
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .cache import Keeper, files
 from .executors import attach, get_executor, resolve_cluster, usable_cores
@@ -152,14 +152,43 @@ def logs_folder(infra: Infra) -> str | None:
 
 def is_job_alive(root: str, scheduler: str, job_id: str, submitted: float) -> bool | None:
     """Whether a job that keeps a claim below a cache's root is queued or running; None if that cannot be told."""
-    cluster, _, where = scheduler.partition(":")
-    folder = os.path.normpath(os.path.join(root, where))
-    if not os.path.isdir(folder):  # its logs were cleaned away: it is over, or has nothing left to run
-        return False
     try:
-        return not attach(cluster, folder, job_id).done()
+        handle = _job(root, scheduler, job_id)
+        return handle is not None and not handle.done()
     except Exception:  # no such scheduler here, or it does not answer
         return None
+
+
+def keeping_job(root: str, keeper: Keeper) -> Handle | None:
+    """The job that keeps a claim below a cache's root; None if a process does, or the job cannot be found."""
+    try:
+        return _job(root, keeper.scheduler, keeper.job_id) if keeper.kind == "job" else None
+    except Exception:  # no such scheduler here
+        return None
+
+
+def _job(root: str, scheduler: str, job_id: str) -> Handle | None:
+    """A job by its keeper's names; None if its logs were cleaned away: it is over, or has nothing left to run."""
+    cluster, _, where = scheduler.partition(":")
+    folder = os.path.normpath(os.path.join(root, where))
+    return attach(cluster, folder, job_id) if os.path.isdir(folder) else None
+
+
+def going_on(parts: Iterable[Part], infra: Infra) -> str:
+    """What is to be known of jobs when their waiting submitter is interrupted; "" if none go on."""
+    if resolve_cluster(infra.cluster) == "local" and not infra.survive_submitter:
+        return ""
+    handles = {part.handle for part in parts if not part.finished and part.handle is not None}
+    jobs = sorted((handle.folder, handle.job_id) for handle in handles if handle.folder and handle.job_id)
+    if not jobs:
+        return ""
+    ids = [job_id for _, job_id in jobs]
+    shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+    arrays = " ".join(sorted({job_id.partition("_")[0] for job_id in ids}))
+    return (
+        f"{len(jobs)} job(s) go on: {shown}; logs: {jobs[0][0]}. Call again to wait for their results. To cancel them, use "
+        f"cancel() of what job() or submit(...) gives, or the cluster's own command (Slurm: scancel {arrays})."
+    )
 
 
 def recorded_job(folder: str) -> Handle | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import cachedmodel as cm
 from tests.slurm.scheduler import NODES, node_states, resume_nodes, slurm
 
 LOCK = Path(tempfile.gettempdir()) / "cachedmodel-slurm-tests.lock"
@@ -47,3 +48,15 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         if alone:
             resume_nodes()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where computations leave a line."""
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def infra(tmp_path: Path) -> cm.InfraDict:
+    """A new cache, filled by jobs of Slurm."""
+    return {"folder": str(tmp_path / "cache"), "cluster": "slurm"}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from cachedmodel.errors import InfraError
 from cachedmodel.executors.base import Executor, Handle, Status
 from cachedmodel.executors.cores import usable_cores
-from cachedmodel.executors.places import lend_place
+from cachedmodel.executors.places import lend_place, ranks
 
 if tp.TYPE_CHECKING:
     from cachedmodel.executors.pool import Pool
@@ -24,6 +24,7 @@ __all__ = [
     "check_cluster",
     "get_executor",
     "lend_place",
+    "ranks",
     "resolve_cluster",
     "usable_cores",
 ]

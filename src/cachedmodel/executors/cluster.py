@@ -137,8 +137,9 @@ class ClusterExecutor:
         executor = submitit.AutoExecutor(folder, cluster=self._cluster, **own)
         given = {name: value for name, value in self._parameters.items() if name not in OWN}
         if self._cluster == "slurm":
-            # submitit's own default of 5 minutes is nobody's: without a limit, that of the partition counts
             given["slurm_time"] = _slurm_time(tp.cast("float | None", given.pop("timeout_min", None)))
+            if (given.get("nodes") or 1, given.get("tasks_per_node") or 1) != (1, 1):
+                given["slurm_use_srun"] = True  # without it one process would run, and the others be waited for
         if after is not None:
             more = dict(tp.cast("Mapping[str, object]", given.get("slurm_additional_parameters") or {}))
             more["dependency"] = ",".join(filter(None, [str(more.get("dependency") or ""), f"afterany:{after}"]))
@@ -146,6 +147,9 @@ class ClusterExecutor:
         executor.update_parameters(
             **given, name=self._parameters.get("job_name", "cachedmodel"), slurm_array_parallelism=max_jobs
         )
+        if self._cluster == "slurm" and given["slurm_time"] is None:
+            # without a limit that of the partition counts, not submitit's 5 minutes; AutoExecutor passes over None
+            executor._executor.update_parameters(time=None)
         return executor
 
 

@@ -19,7 +19,7 @@ from cachedmodel.executors import slurm
 from cachedmodel.executors.jobfiles import JobFiles, Started, read_record, remove, touch, write_bytes, write_record
 from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import own_import_path
-from cachedmodel.executors.places import set_place
+from cachedmodel.executors.places import set_place, set_ranks
 from cachedmodel.executors.processid import is_alive, process_id
 
 WARNING_S = 200.0  # so long before the time limit, at most, Slurm sends its warning
@@ -46,6 +46,7 @@ class JobCall:
         remove(files.raised(rank))  # of a run before the job was queued again
         sys.path[1:1] = [folder for folder in self.path if folder not in sys.path]
         set_place(_Place(files))
+        set_ranks(rank, environment.num_tasks)
         try:
             pickle.loads(self.call)()
         except (KeyboardInterrupt, UncompletedJobError):  # stopped from outside: nobody's failure

@@ -44,3 +44,17 @@ def lend_place() -> Iterator[None]:
     finally:
         place.take_back()
         _thread.place = place
+
+
+_ranks = (0, 1)
+
+
+def set_ranks(rank: int, count: int) -> None:
+    """Says that this process is one of several that run the same call together, and which one."""
+    global _ranks
+    _ranks = rank, count
+
+
+def ranks() -> tuple[int, int]:
+    """Of the processes that run this call together: which one this is, 0 being the first, and how many there are."""
+    return _ranks
