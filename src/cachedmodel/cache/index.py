@@ -257,13 +257,15 @@ class Index:
                     found[key] = value
             if not left:
                 break
+        # Absent keys are remembered like deleted ones: they are about to be asked again, for a claim.
+        self._memo.update(dict.fromkeys(left, columns.DELETED))
         self._limit()
 
     def _limit(self) -> None:
         """Keeps what is remembered bounded: the whole of a long map is not held in memory."""
         if len(self._memo) > self._most_found:
             self._forget_found()
-        loaded = [shard for shard in self._newest if shard.loaded]
+        loaded = sorted((shard for shard in self._newest if shard.loaded), key=lambda shard: shard.loaded)
         for shard in loaded[: max(0, len(loaded) - self._most_loaded)]:
             shard.unload()
 

@@ -42,8 +42,8 @@ class Shard:
         self.footer: footer.Footer | None = None
         #: Key -> value of a column, `Where` or DELETED; None while only the footer is used.
         self.table: dict[str, object] | None = None
-        #: Sealed, but with a table, because many keys were asked.
-        self.loaded = False
+        #: When the table of a sealed shard was filled, because many of its keys were asked; 0 if it was not.
+        self.loaded = 0.0
         #: Written by this process: its writer fills the table, and nobody tails it.
         self.own = False
         #: Never read: alien, damaged from the start, or of another identity.
@@ -215,11 +215,11 @@ class Shard:
         """Fills the table of a sealed shard."""
         table: dict[str, object] = {}
         self.scan_into(table)
-        self.table, self.loaded = table, True
+        self.table, self.loaded = table, time.monotonic()
 
     def unload(self) -> None:
         """Empties the table of a sealed shard: its footer tells the same, slower."""
-        self.table, self.loaded, self._lookups = None, False, 0
+        self.table, self.loaded, self._lookups = None, 0.0, 0
 
     def _scanner(self, file: File) -> Scanner:
         assert self.header is not None
