@@ -90,11 +90,7 @@ def _default_of(
 
 def _means_the_same(raw: object, valid: object) -> bool:
     """Whether nothing but a type that a configuration file cannot hold tells two values apart."""
-    if bool(raw == valid):
-        return True
-    return _uid.canonical(pydantic_core.to_jsonable_python(raw)) == _uid.canonical(
-        pydantic_core.to_jsonable_python(valid)
-    )
+    return bool(raw == valid or pydantic_core.to_jsonable_python(raw) == pydantic_core.to_jsonable_python(valid))
 
 
 @functools.lru_cache(maxsize=4096)
