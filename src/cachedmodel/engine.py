@@ -538,6 +538,7 @@ class Call:
                 f"{self.work.target().describe(key)} has no result after {timeout} s; it goes on: ask again"
             )
         if key in self.errors:
+            self.stop()  # the traceback keeps this call, which would keep what it claimed
             raise self.errors[key]
         return self.values[key]
 
