@@ -16,6 +16,7 @@ Claims are a hint, not a fence: what is published is published atomically all th
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 import typing as tp
@@ -47,8 +48,13 @@ def digest(key: str) -> bytes:
 
 
 def _pack(keeper: Keeper, digests: Sequence[bytes]) -> bytes:
-    data = keeper.to_json().encode() + b"\n" + b"".join(digests)
+    data = _line(keeper) + b"".join(digests)
     return xxh3_64_digest(data) + data
+
+
+@functools.lru_cache(64)
+def _line(keeper: Keeper) -> bytes:
+    return keeper.to_json().encode() + b"\n"
 
 
 def _read(path: str) -> _Claim:
@@ -222,6 +228,8 @@ class Claims:
 
     def _is_contended(self, mine: int, options: Options) -> bool:
         """In a task's folder numbers begin anew: somebody may have begun below, or gone on above, our claim."""
+        if self._numbers() <= {mine}:
+            return False
         self.refresh()
         others = [claim.keeper for number, claim in self._files.items() if number != mine]
         return any(self._is_alive(keeper, options) for keeper in others)

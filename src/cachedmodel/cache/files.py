@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import threading
 import warnings
@@ -274,6 +275,7 @@ class Torn(Unreadable):
     """The file ends before the record does: it is being written, or its writer died."""
 
 
+@functools.cache
 def user_name(uid: int) -> str:
     """Name of a user, or the number as text where it has none."""
     import pwd
