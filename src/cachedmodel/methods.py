@@ -78,6 +78,11 @@ class Method:
             self.owner = owner
             self.name = name
 
+    def __call__(self, model: CachedModel, /, *items: tp.Any) -> tp.Any:  # Any: as the method has them
+        """The method of a model, as if called on it."""
+        bound: tp.Any = self.bind(model)
+        return bound(*items)
+
     def __repr__(self) -> str:
         owner = getattr(self, "owner", None)
         return f"<{type(self).__name__} {owner.__qualname__ + '.' if owner else ''}{self.name}>"
@@ -107,7 +112,7 @@ class Method:
             names = exclude(model) if callable(exclude) else exclude
         names = tuple(names) if not isinstance(names, str) else (names,)
         for name in names:
-            if name.split(".")[0] not in type(model).model_fields:
+            if not isinstance(name, str) or name.split(".")[0] not in type(model).model_fields:
                 raise UidError(f"{type(model).__name__}.{self.name} excludes {name!r}, which is none of its fields")
         return names
 
@@ -162,9 +167,13 @@ class Method:
         except Exception:  # a name that is not defined yet, or not at all: nothing can be said
             return None
 
-    def _check_output(self, where: str) -> None:
+    def why_not_stored(self, allow_pickle: bool) -> str | None:
+        """Why its results can surely not be stored, as its annotation tells; None if they may."""
         output = self._output()
-        reason = None if output is None else why_not(output, self.codec, bool(self.settings.get("allow_pickle", True)))
+        return None if output is None else why_not(output, self.codec, allow_pickle)
+
+    def _check_output(self, where: str) -> None:
+        reason = self.why_not_stored(bool(self.settings.get("allow_pickle", True)))
         if reason:
             raise DefinitionError(f"{where}: its results cannot be stored: {reason}")
 
@@ -244,6 +253,10 @@ class Task(Method, tp.Generic[R_co]):
 
     kind = "task"
     parameters = 1
+
+    if tp.TYPE_CHECKING:
+
+        def __call__(self, model: CachedModel, /) -> R_co: ...
 
     @tp.overload
     def __get__(self, obj: None, owner: type[tp.Any], /) -> tp.Self: ...

@@ -21,7 +21,7 @@ from .executors import check_cluster
 from .infra import Infra, Mode
 from .methods import Map, Method, Task
 from .naming import cache_name as _cache_name
-from .naming import checked_name, generic_name
+from .naming import checked_name
 from .resolution import Resolver, merge
 from .workdir import WorkDir
 
@@ -115,19 +115,15 @@ class CachedModelMeta(_Meta):
                 # pydantic would look for the names of annotations in the frame that called it, which is this one
                 kwargs["__pydantic_reset_parent_namespace__"] = False
                 namespace["__pydantic_parent_namespace__"] = _names_around(sys._getframe(1), namespace)
-            generic = kwargs.get("__pydantic_generic_metadata__")
             by_statement = "__qualname__" in namespace
             cls = super().__new__(mcs, name, bases, namespace, **kwargs)
             type.__setattr__(cls, "infra", InfraField())
             cls.__cached_methods__ = _methods(cls)
-            resolver.methods = {key: method.settings for key, method in cls.__cached_methods__.items()}
+            resolver.methods = cls.__cached_methods__
             _check_methods_named(cls, defaults)
-            if pinned is not None:
-                cls.__cache_name__ = checked_name(pinned, name)
-            elif generic and generic["origin"] is not None:
-                cls.__cache_name__ = generic_name(generic["origin"], generic["args"])
-            else:
-                cls.__cache_name__ = _cache_name(cls, namespace, by_statement)
+            cls.__cache_name__ = (
+                checked_name(pinned, name) if pinned is not None else _cache_name(cls, namespace, by_statement)
+            )
             return cls
 
 
@@ -281,8 +277,11 @@ def _check_methods_named(cls: type[CachedModel], defaults: dict[str, tp.Any]) ->
             )
 
 
-class InfraField:
+class InfraField(property):
     """What the class attribute ``infra`` is: reading it on an instance binds the settings to that very instance."""
+
+    def __init__(self) -> None:
+        super().__init__(fset=self.__set__)  # a property: those are what mypy.stubtest lets stand for a field
 
     def __get__(self, obj: tp.Any, owner: type | None = None) -> tp.Any:
         if obj is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 import types
 import typing as tp
@@ -28,6 +29,9 @@ def cache_name(cls: type, namespace: Mapping[str, tp.Any], by_statement: bool) -
     by_statement
         False if it was made by a call, as of ``create_model``.
     """
+    generic = cls.__dict__["__pydantic_generic_metadata__"]
+    if generic["origin"] is not None:
+        return _uid.class_path(cls)
     module, is_named = _module(cls.__module__)
     name = cls.__qualname__
     if not is_named or not by_statement or "<locals>" in name:
@@ -42,11 +46,6 @@ def function_name(func: Callable[..., tp.Any]) -> str:
     if not is_named or "<" in name:
         name = f"{name.replace('<locals>.', '')}-{_uid.digest(_uid.canonical(_source(func, ())))}"
     return f"{module}:{name}"
-
-
-def generic_name(origin: type, args: tuple[object, ...]) -> str:
-    """The name of a generic class with its parameters given."""
-    return f"{_uid.class_path(origin)}[{','.join(map(_argument, args))}]"
 
 
 def checked_name(name: object, cls: str) -> str:
@@ -71,7 +70,7 @@ def _module(name: str) -> tuple[str, bool]:
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None and spec.name != "__main__":  # python -m package.module
-        return spec.name.removesuffix(".__main__") if spec.name.endswith(".__main__") else spec.name, True
+        return spec.name, True
     if file is not None and os.path.exists(file):
         place = os.path.realpath(file)
         stem = os.path.splitext(os.path.basename(place))[0]
@@ -79,14 +78,14 @@ def _module(name: str) -> tuple[str, bool]:
     return name, False  # a notebook or a prompt
 
 
-def _argument(arg: object) -> str:
-    """A parameter of a generic class; ``repr`` alone would not tell apart two local classes of one name."""
-    if isinstance(arg, type) and not tp.get_args(arg):
-        return arg.__name__ if arg.__module__ == "builtins" else _uid.class_path(arg)
-    args = tp.get_args(arg)
-    if not args:
-        return repr(arg)
-    return f"{tp.get_origin(arg)!r}[{','.join(map(_argument, args))}]"
+def _type_name(annotation: object, cls: type) -> str:
+    """An annotation; its ``repr`` alone would not tell apart two local classes of one name."""
+    args = tp.get_args(annotation)
+    if args:
+        return f"{tp.get_origin(annotation)!r}[{','.join(_type_name(arg, cls) for arg in args)}]"
+    if not isinstance(annotation, type) or annotation is cls:  # which has no path yet
+        return re.sub(" at 0x[0-9a-f]+", "", repr(annotation))
+    return _uid.class_path(annotation)
 
 
 def _content(cls: tp.Any, namespace: Mapping[str, tp.Any]) -> list[str]:
@@ -94,7 +93,7 @@ def _content(cls: tp.Any, namespace: Mapping[str, tp.Any]) -> list[str]:
     parts = [_uid.class_path(base) for base in cls.__mro__[1:] if base.__module__ != "builtins"]
     for name, info in sorted(cls.__pydantic_fields__.items()):
         if name != "infra":
-            parts += [name, _argument(info.annotation), _text(info.default, ()), _text(info.default_factory, ())]
+            parts += [name, _type_name(info.annotation, cls), _text(info.default, ()), _text(info.default_factory, ())]
     for name, value in sorted(namespace.items()):
         func = _function(value)
         if func is not None:

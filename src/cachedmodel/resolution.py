@@ -202,17 +202,25 @@ def _check_folder(folder: str) -> None:
 # -- the field of a class ---------------------------------------------------------------------------------------------
 
 
+class _Method(tp.Protocol):
+    """What is asked of a decorated method."""
+
+    settings: dict[str, tp.Any]
+
+    def why_not_stored(self, allow_pickle: bool) -> str | None: ...
+
+
 class Resolver:
     """Validates the field ``infra`` of one class: what is given, over the defaults of the class.
 
     Attributes
     ----------
     methods
-        Settings of the decorators of the class's methods, by name.
+        The class's methods, by name.
     """
 
     def __init__(self, owner: str, class_defaults: _Settings) -> None:
-        self.methods: Mapping[str, _Settings] = {}
+        self.methods: Mapping[str, _Method] = {}
         self._owner = owner
         self._class_defaults = class_defaults
         self._default: Infra | None = None
@@ -269,9 +277,12 @@ class Resolver:
                     f"methods names {name!r}, which is no cached method of {self._owner}: "
                     f"it has {', '.join(map(repr, self.methods)) or 'none'}"
                 )
-        for name, decorator in self.methods.items():
-            if decorator or name in named:
-                for_method(infra, name, decorator)
+        for name, method in self.methods.items():
+            settings = for_method(infra, name, method.settings) if method.settings or name in named else infra
+            if not settings.allow_pickle and settings.folder is not None:
+                reason = method.why_not_stored(allow_pickle=False)
+                if reason:
+                    raise InfraError(f"results of {self._owner}.{name} cannot be stored: {reason}")
 
     def _resolved(self, value: object) -> Infra:
         if isinstance(value, Mapping):
