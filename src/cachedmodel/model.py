@@ -339,7 +339,7 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
     """
 
     # deferred for this class alone: building a schema takes as long as importing all of the package
-    model_config = pydantic.ConfigDict(defer_build=True)
+    model_config = pydantic.ConfigDict(extra="forbid", defer_build=True)  # pydantic's mypy plugin reads it here
     __slots__ = ("__cachedmodel__", "__weakref__")
     __infra_defaults__: tp.ClassVar[dict[str, tp.Any]]
     __infra_resolver__: tp.ClassVar[Resolver]
