@@ -1,0 +1,51 @@
+"""The command line: ``cachedmodel COMMAND``; each command has its own function, which imports what it needs."""
+
+from __future__ import annotations
+
+import typing as tp
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(
+    name="cachedmodel",
+    help="Models whose methods are computed once: commands beside the library.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def main() -> None:
+    """Models whose methods are computed once: commands beside the library."""
+
+
+@app.command()
+def stubs(
+    target: tp.Annotated[
+        str, typer.Argument(metavar="MODULE|PACKAGE", help="A dotted name, or the path of a file or a folder.")
+    ],
+    output: tp.Annotated[Path, typer.Option("--output", "-o", help="The folder of stubs.")] = Path("stubs"),
+    check: tp.Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if a stub is missing or stale.")
+    ] = False,
+) -> None:
+    """Write typed stubs (.pyi) of the modules that hold CachedModels."""
+    from . import stubs as _stubs
+
+    try:
+        report = _stubs.check(target, output) if check else _stubs.write(target, output)
+    except _stubs.StubError as error:
+        typer.echo(f"cachedmodel stubs: {error}", err=True)
+        raise typer.Exit(2) from None
+    for note in report.notes:
+        typer.echo(note, err=True)
+    for path in report.changed:
+        typer.echo(f"{path} is stale: run cachedmodel stubs {target} -o {output}" if check else str(path))
+    if check and report.changed:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()
