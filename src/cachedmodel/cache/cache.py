@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from . import files
 from .claims import Claims
+from .entry import NAME as ENTRY
 from .entry import Entry
 from .failure import Failure
 from .lives import Keeper
@@ -241,21 +242,23 @@ class Cache:
         self._catch_up()
         with self._lock:
             wanted = [key for key in dict.fromkeys(keys) if not self._claims.is_mine(key)]
-            wanted = self._unstored(wanted, replace, fresh=False)
+            wanted = self._unstored(wanted, replace)
             taken = self._claims.take(wanted, self.options) if wanted else []
             if not taken:
                 return []
             self._store.refresh(self._claims.listing)
-            granted = self._unstored(taken, replace, fresh=False)
+            granted = self._unstored(taken, replace, self._claims.listing)
             if len(granted) < len(taken):
                 mine = set(granted)
                 self._claims.end([key for key in taken if key not in mine], self.options)
             return granted
 
-    def _unstored(self, keys: Sequence[str], replace: Replace, *, fresh: bool) -> list[str]:
-        if replace == "all":
+    def _unstored(self, keys: Sequence[str], replace: Replace, names: Sequence[str] | None = None) -> list[str]:
+        """Those of the keys that may be computed, as far as is known; `names`: a listing of the folder made just now."""
+        # Over a network mount, asking for a name that is not there yet delays the moment when it is seen.
+        if replace == "all" or (self.single and names is not None and ENTRY not in names):
             return list(keys)
-        states = self._store.states(keys, fresh=fresh)
+        states = self._store.states(keys, fresh=False)
         wanted = ("value",) if replace == "failures" else ("value", "failure")
         return [key for key in keys if states.get(key) not in wanted]
 
@@ -287,7 +290,9 @@ class Cache:
         with self._lock:
             self._claims.refresh()
             held = self._claims.holders(keys, self.options)
-            unstored = self._unstored(list(held), replace, fresh=True) if held else []
+            if held:
+                self._store.refresh(self._claims.listing)
+            unstored = self._unstored(list(held), replace, self._claims.listing)
             return {key: held[key] for key in unstored}
 
     def wait(self, keys: Sequence[str], timeout: float | None = None, replace: Replace = "nothing") -> None:
