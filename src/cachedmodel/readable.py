@@ -22,13 +22,17 @@ _LENGTH = 40
 
 def readable(shown: tp.Iterable[tuple[tuple[str, ...], object, str]]) -> str:
     """The fields that differ as one line, from an identity's ``shown``."""
-    return ",".join([f"{'.'.join(names)}={label or short(value)}" for names, value, label in shown])
+    return ",".join(
+        [
+            f"{names[0] if len(names) == 1 else '.'.join(names)}={label or _SHORT.get(type(value), _other)(value)[:_LENGTH]}"
+            for names, value, label in shown
+        ]
+    )
 
 
 def short(value: tp.Any) -> str:  # Any: whatever a field can hold
     """A value in about forty characters."""
-    shortened = _SHORT.get(type(value))
-    return (shortened(value) if shortened is not None else _other(value))[:_LENGTH]
+    return _SHORT.get(type(value), _other)(value)[:_LENGTH]
 
 
 def _int(value: int) -> str:
@@ -55,6 +59,25 @@ def _datetime(value: datetime.datetime) -> str:
     return value.replace(tzinfo=None).isoformat()
 
 
+def _other(value: tp.Any) -> str:
+    kind = type(value)
+    hook = getattr(kind, "__uid_value__", None)
+    if hook is not None:
+        return short(hook(value))
+    if isinstance(value, pydantic.BaseModel):
+        return "model"
+    if isinstance(value, enum.Enum):
+        return short(value.value) if isinstance(value, enum.Flag) else str(value.name)
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
+    if isinstance(value, type):
+        return value.__name__
+    if kind.__module__ == "numpy" and hasattr(value, "dtype"):
+        scalar = value.dtype.kind in "biufc" and value.dtype.itemsize <= 8 and not value.shape
+        return short(value.item()) if scalar else "x".join([value.dtype.kind, *map(str, value.shape)])
+    return kind.__name__
+
+
 _SHORT: dict[type, tp.Callable[[tp.Any], str]] = {
     str: str,
     int: _int,
@@ -74,22 +97,3 @@ _SHORT: dict[type, tp.Callable[[tp.Any], str]] = {
     decimal.Decimal: str,
     fractions.Fraction: lambda value: f"{_int(value.numerator)}_{_int(value.denominator)}",
 }
-
-
-def _other(value: tp.Any) -> str:
-    kind = type(value)
-    hook = getattr(kind, "__uid_value__", None)
-    if hook is not None:
-        return short(hook(value))
-    if isinstance(value, pydantic.BaseModel):
-        return "model"
-    if isinstance(value, enum.Enum):
-        return short(value.value) if isinstance(value, enum.Flag) else str(value.name)
-    if isinstance(value, pathlib.PurePath):
-        return str(value)
-    if isinstance(value, type):
-        return value.__name__
-    if kind.__module__ == "numpy" and hasattr(value, "dtype"):
-        scalar = value.dtype.kind in "biufc" and value.dtype.itemsize <= 8 and not value.shape
-        return short(value.item()) if scalar else "x".join([value.dtype.kind, *map(str, value.shape)])
-    return kind.__name__
