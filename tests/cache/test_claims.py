@@ -324,3 +324,18 @@ def test_a_claim_that_cannot_be_read_holds_for_a_lease(opened: Open, tmp_path: P
     wait_for(lambda: cache.claim(["a"]))
 
     assert len(_claims(tmp_path / "map")) == 1
+
+
+def test_a_claim_that_was_half_written_is_read_again(opened: Open, tmp_path: Path) -> None:
+    """Where there are no hard links a claim is seen before it is complete: then it counts as what it says."""
+    one, other = opened(), opened()
+    one.claim(["a"])
+    path = tmp_path / "map" / ".claim-00000001"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    assert other.claim(["b"]) == []
+
+    path.write_bytes(whole)
+
+    assert other.claim(["a", "b"]) == ["b"]
+    assert other.holders(["a"]) == {"a": me()}

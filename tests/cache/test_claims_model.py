@@ -66,7 +66,7 @@ class ClaimsOfMany(RuleBasedStateMachine):
 
         assert self.caches[number].claim(keys, "all" if again else "nothing") == expected
         claim = object()
-        self.held.update({key: (number, claim) for key in expected})
+        self.held.update(dict.fromkeys(expected, (number, claim)))
 
     @rule(number=CACHES, keys=KEYS)
     def release(self, number: int, keys: list[str]) -> None:

@@ -16,59 +16,19 @@ Claims are a hint, not a fence: what is published is published atomically all th
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import time
-import typing as tp
 from collections.abc import Iterable, Sequence
 
-from xxhash import xxh3_64_digest, xxh3_128_digest
-
+from .claimfile import PREFIX, Claim, digest, pack, read
 from .files import discard, publish_first
-from .frames import encode
 from .lives import Keeper, lives_of, me
 from .options import Options
 
-PREFIX = ".claim-"
 #: Seconds for which a number that is taken, but that no listing shows yet, is waited for.
 _PATIENCE_S = 15.0
-_DIGEST = 16
 #: Seconds between two looks whether the keeper of a claim that is in nobody's way is dead.
 _JUDGE_S = 60.0
-
-
-class _Claim(tp.NamedTuple):
-    keeper: Keeper
-    digests: list[bytes]
-
-
-def digest(key: str) -> bytes:
-    """What stands for a key in a claim."""
-    return xxh3_128_digest(encode(key))
-
-
-def _pack(keeper: Keeper, digests: Sequence[bytes]) -> bytes:
-    data = _line(keeper) + b"".join(digests)
-    return xxh3_64_digest(data) + data
-
-
-@functools.lru_cache(64)
-def _line(keeper: Keeper) -> bytes:
-    return keeper.to_json().encode() + b"\n"
-
-
-def _read(path: str) -> _Claim:
-    with open(path, "rb") as file:
-        data = file.read()
-    try:
-        if xxh3_64_digest(data[8:]) != data[:8]:
-            raise ValueError("it is not complete")
-        line, _, rest = data[8:].partition(b"\n")
-        keeper = Keeper.from_json(line.decode())
-        return _Claim(keeper, [rest[at : at + _DIGEST] for at in range(0, len(rest), _DIGEST)])
-    except (ValueError, TypeError):
-        # Being written where links are not possible, or damaged: held by somebody, until a lease passed.
-        return _Claim(Keeper("process", life=os.path.basename(path)), [])
 
 
 class Claims:
@@ -81,7 +41,7 @@ class Claims:
         #: The names in the folder, as last seen: after a claim was made, later than the claim.
         self.listing: list[str] = []
         #: Claims by number, as last seen.
-        self._files: dict[int, _Claim] = {}
+        self._files: dict[int, Claim] = {}
         #: Digest -> number of the newest claim on it.
         self._newest: dict[bytes, int] = {}
         #: True if a key may be in several claims, as it is while one is handed or taken over.
@@ -107,11 +67,12 @@ class Claims:
             self._files.clear()  # a task's folder, one made anew, or an old listing: numbers mean nothing
             self._newest.clear()
             self._overlapping = False
-        for number in self._files.keys() - numbers:
+        half = {number for number, claim in self._files.items() if claim.is_unread}
+        for number in (self._files.keys() - numbers) | half:
             self._forget_claim(number)
         for number in sorted(numbers - self._files.keys()):
             with contextlib.suppress(OSError):
-                self._learn(number, _read(self._path(number)))
+                self._learn(number, read(self._path(number)))
 
     def _numbers(self) -> set[int]:
         """The numbers of the claims that are in the folder now."""
@@ -122,7 +83,7 @@ class Claims:
         tails = [name[len(PREFIX) :] for name in self.listing if name.startswith(PREFIX)]
         return {int(tail) for tail in tails if tail.isdecimal()}
 
-    def _learn(self, number: int, claim: _Claim) -> None:
+    def _learn(self, number: int, claim: Claim) -> None:
         self._files[number] = claim
         if not self._newest.keys().isdisjoint(claim.digests):
             self._overlapping = True
@@ -153,7 +114,7 @@ class Claims:
     def _judge(self, digests: Sequence[bytes], options: Options) -> tuple[list[int | None], set[int]]:
         """Number of the living claim on each of the keys; and numbers of claims of the dead on some of them."""
         # One that cannot be read yet may be about anything.
-        unread = next((number for number, claim in self._files.items() if _unread(claim)), None)
+        unread = next((number for number, claim in self._files.items() if claim.is_unread), None)
         newest = self._newest
         if not newest and unread is None:
             return [None] * len(digests), set()
@@ -209,12 +170,12 @@ class Claims:
     def _make(self, keeper: Keeper, digests: list[bytes], options: Options) -> int | None:
         """The number of a new claim; None if somebody else was first."""
         number = max(self._files, default=0) + 1
-        if not publish_first(self._path(number), [_pack(keeper, digests)], options.permissions):
+        if not publish_first(self._path(number), [pack(keeper, digests)], options.permissions):
             return None
         if not self._single and max(self._numbers(), default=number) > number:
             discard(self._path(number))  # others went past this number while it was not there
             return None
-        self._learn(number, _Claim(keeper, digests))
+        self._learn(number, Claim(keeper, digests))
         return number
 
     def _bury(self, dead: set[int], mine: int, options: Options) -> None:
@@ -241,9 +202,9 @@ class Claims:
             if number < mine and (number in over or self._is_idle(number, claim, options)):
                 self._remove(number)
 
-    def _is_idle(self, number: int, claim: _Claim, options: Options) -> bool:
+    def _is_idle(self, number: int, claim: Claim, options: Options) -> bool:
         """True for a claim without keys, and for one whose keeper is dead; asked once in a while for each."""
-        if number in self._left or _unread(claim):
+        if number in self._left or claim.is_unread:
             return False
         if not claim.digests:
             return True
@@ -286,7 +247,7 @@ class Claims:
     def _still_mine(self, number: int) -> bool:
         # Whoever took us for dead may have removed it, and the number may be somebody else's by now.
         try:
-            return _read(self._path(number)).keeper.life == me().life
+            return read(self._path(number)).keeper.life == me().life
         except OSError:
             return False
 
@@ -358,7 +319,3 @@ class Claims:
         """Removes the files of claims that are over."""
         if self._over:
             self._end_over(options)
-
-
-def _unread(claim: _Claim) -> bool:
-    return not claim.digests and not claim.keeper.pid and claim.keeper.kind == "process"
