@@ -150,3 +150,9 @@ class Dying(Study):
     def value(self) -> None:
         print("the last words", file=sys.stderr, flush=True)
         os.kill(os.getpid(), self.signal)
+
+
+class Hungry(Study):
+    @cm.task
+    def value(self) -> int:
+        return len(bytearray(4 * 1024**3))

@@ -112,7 +112,7 @@ class ClusterExecutor:
         batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began)
         write_record(os.path.join(folder, BATCH), batch)
         if self._cluster == "slurm":
-            return [SlurmHandle(self._cluster, folder, job.job_id) for job in jobs]
+            return [attach_job(self._cluster, folder, job.job_id) for job in jobs]
         return [PluginHandle(self._cluster, folder, job.job_id, job) for job in jobs]
 
     def _submit_arrays(self, calls: Sequence[JobCall], folder: str, max_jobs: int) -> list[submitit.Job[None]]:
@@ -181,9 +181,6 @@ class PluginHandle(JobHandle):
 
     def _is_over(self) -> bool:
         return self._job.done()
-
-    def _is_running(self) -> bool:
-        return os.path.exists(self.files.stdout(0))
 
     def _how_it_ended(self) -> str:
         cancelled = " It was cancelled." if self._was_cancelled() else ""

@@ -36,8 +36,14 @@ class JobHandle:
         """True if the scheduler says that the job ended, or does not know it."""
         raise NotImplementedError
 
-    def _is_running(self) -> bool:
-        raise NotImplementedError
+    def _is_queued(self) -> bool:
+        """Whether one that is not over waits to be started."""
+        return not os.path.exists(self.files.stdout(0))
+
+    def _over_for(self) -> float:
+        """Of one that is over, since how many seconds at least."""
+        self._over_since = time.monotonic() if self._over_since is None else self._over_since
+        return time.monotonic() - self._over_since
 
     def _was_cancelled(self) -> bool:
         """Once it is over: whether somebody had it cancelled."""
@@ -80,7 +86,7 @@ class JobHandle:
             if isinstance(self._error, JobLostError) and self._was_cancelled():
                 return "cancelled"
             return "completed" if self._error is None else "failed"
-        return "running" if self._is_running() else "queued"
+        return "queued" if self._is_queued() else "running"
 
     def cancel(self) -> None:
         if not self.done():
@@ -109,10 +115,7 @@ class JobHandle:
         if not self._is_over():
             self._over_since = None
             return False
-        if self._over_since is None:
-            self._over_since = time.monotonic()
-        started = os.path.exists(self.files.stdout(0))
-        return not started or time.monotonic() > self._over_since + FILES_S
+        return not os.path.exists(self.files.stdout(0)) or self._over_for() > FILES_S
 
     def _read_error(self) -> BaseException | None:
         ranks = range(self.batch.ranks)

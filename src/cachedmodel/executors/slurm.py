@@ -40,12 +40,15 @@ class Seen(tp.NamedTuple):
         In Slurm's words, or `GONE`.
     code
         How its script ended, as `os.wait` gives it.
+    submitted, ended
+        In seconds since 1970; 0 where that is not known.
     """
 
     state: str
     code: int = 0
-    submitted: float = 0.0
+    submitted: int = 0
     restarts: int = 0
+    ended: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -96,8 +99,9 @@ class Controller:
     def _look(self, which: list[str]) -> bool:
         text = ask("squeue", *which, "--all", "--noheader", "--array", "--states=all", f"--Format={_FORMAT}")
         for line in (text or "").splitlines():
-            job_id, state, code, submitted, restarts, _ = line.split("|")
-            self._jobs[job_id] = Seen(state, _number(code), float(_number(submitted)), _number(restarts))
+            job_id, state, code, submitted, restarts, ended, _ = line.split("|")
+            numbers = map(_number, (code, submitted, restarts, ended))
+            self._jobs[job_id] = Seen(state, *numbers)
         return text is not None
 
     def _believed(self, job_id: str, seen: Seen) -> Seen:
@@ -108,7 +112,7 @@ class Controller:
         return seen if time.monotonic() - since > REQUEUE_S else seen._replace(state="REQUEUED")
 
 
-_FORMAT = "JobArrayID:|,State:|,exit_code:|,SubmitTime:|,RestartCnt:|"
+_FORMAT = "JobArrayID:|,State:|,exit_code:|,SubmitTime:|,RestartCnt:|,EndTime:|"
 controller = Controller()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from cachedmodel.executors import slurm
 from cachedmodel.executors.exits import describe_exit
@@ -19,11 +20,16 @@ class SlurmHandle(JobHandle):
         seen = self._see()
         return seen is not None and seen.is_over
 
-    def _is_running(self) -> bool:
+    def _is_queued(self) -> bool:
         seen = self._see()
         if seen is None:  # no answer: the last known state counts
-            return os.path.exists(self.files.stdout(0))
-        return seen.state in slurm.RUNNING
+            return super()._is_queued()
+        return seen.state in slurm.QUEUED
+
+    def _over_for(self) -> float:
+        seen = self._see()
+        known = time.time() - seen.ended if seen is not None and seen.ended else 0.0
+        return max(known, super()._over_for())
 
     def _was_cancelled(self) -> bool:
         return super()._was_cancelled() or self._end().state == "CANCELLED"
