@@ -47,7 +47,7 @@ class Row:
         self.atom: object = _NEVER  # the default itself, where it cannot change: no need to encode it
         self.default: bytes | None = None  # its encoding, if today's default is still the first one
         self.digest = ""  # otherwise that of the first one
-        self.inner: dict[tuple[type, bool], tuple[bytes, Place]] = {}
+        self.inner: dict[tuple[type, bool], tuple[bytes, Place]] = {}  # of models that are or contain its value
 
 
 class Place(tp.NamedTuple):
@@ -56,6 +56,7 @@ class Place(tp.NamedTuple):
     rows: tuple[Row, ...]
     extra: Row
     left_out: tuple[str, ...]  # paths of the fields that do not count
+    is_frozen: bool
 
 
 class Baseline:
@@ -105,7 +106,8 @@ class Baseline:
             left_out = {prefix + name for name in cls.__pydantic_fields__} - {row.path for row in counting}
             if len(self._places) >= _MAX_PLACES:  # classes made in a loop
                 self._places.clear()
-            place = Place(counting, Row(EXTRA, f"{prefix}+", names), tuple(sorted(left_out)))
+            extra, is_frozen = Row(EXTRA, f"{prefix}+", names), bool(cls.model_config.get("frozen"))
+            place = Place(counting, extra, tuple(sorted(left_out)), is_frozen)
             self._places[cls, prefix, exclude] = place
         return place
 
@@ -192,8 +194,9 @@ class Pass(_uid.Encoding):
                 if len(shown) == before:
                     shown.append((row.names, value, label))
                 parts.append(row.head + encoding)
-            for name, value in sorted((model.__pydantic_extra__ or {}).items()):
-                parts += self._extra(name, value, place.extra)
+            if model.__pydantic_extra__:
+                for name, value in sorted(model.__pydantic_extra__.items()):
+                    parts += self._extra(name, value, place.extra)
         except UidError as error:
             text = str(error)
             raise (
@@ -218,7 +221,7 @@ class Pass(_uid.Encoding):
         """The encoding of the value of a field, and what to call it where that says more."""
         outer, self._row = self._row, row
         try:
-            if isinstance(value, pydantic.BaseModel) and not hasattr(type(value), "__uid_value__"):
+            if (type(value), False) in row.inner or _is_model(value):
                 return self._inside(value, row, False)
             before = len(self.shown)
             encoding = self.value(value)
@@ -244,15 +247,16 @@ class Pass(_uid.Encoding):
             if not row.field.discriminators:  # which are of the value
                 row.inner[cls, contained] = known
         tag_encoding, place = known
-        if not cls.model_config.get("frozen"):
-            self.watch(_state, value)
+        if not place.is_frozen:
+            self.watched.append((_state, value, tuple(value.__dict__.values())))
         if value.__pydantic_extra__ is not None:
             self.watch(_uid.items_of, value.__pydantic_extra__)
         return self.encoded(value, tag_encoding, place), "default" if tag_encoding == _NO_TAG else cls.__name__
 
     def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> bytes:
         """The encoding of a model of which tag and place are known."""
-        return _uid.tagged("model", tag, *self.fields(value, place))
+        parts = self.fields(value, place)
+        return b"<5:model%d;" % (len(parts) + 1) + tag + b"".join(parts)
 
 
 class _Leaves(Pass):
@@ -286,6 +290,12 @@ class _Leaves(Pass):
     def _order(self, item: object) -> bytes:
         assert self._row is not None  # containers are met in fields
         return Pass(_ALL, self.exclude).at(item, self._row)[0]
+
+
+def _is_model(value: object) -> bool:
+    if not _uid.is_container(type(value)) and isinstance(value, pydantic.BaseModel):
+        return not hasattr(type(value), "__uid_value__")
+    return False
 
 
 def _state(model: pydantic.BaseModel) -> tuple[object, ...]:

@@ -265,6 +265,9 @@ _CONTAINERS: dict[type, tp.Callable[[Encoding, tp.Any], bytes]] = {
 }
 
 
+is_container: tp.Final = _CONTAINERS.__contains__
+
+
 # -- all other types ------------------------------------------------------------------------------------------------
 
 _PATHS = (pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath)
