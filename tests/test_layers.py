@@ -17,12 +17,13 @@ PACKAGE = SRC / "cachedmodel"
 # Top to bottom. A name stands for the module, or for the package and all that is in it; "" is cachedmodel/__init__.py.
 # Those of one row may import each other, as long as that makes no cycle.
 LAYERS = (
-    ("cli", "stubs", "mypy_plugin"),
+    ("cli", "commands", "stubs", "mypy_plugin"),
     ("",),
     ("functions",),
     ("model",),
     ("bound",),
     ("methods",),
+    ("boundmethods",),
     ("binding", "jobs"),
     ("stream",),
     ("engine",),
@@ -32,7 +33,7 @@ LAYERS = (
     ("cache", "resolution"),
     ("executors",),
     ("codecs",),
-    ("clone", "config", "naming", "progress", "provenance"),
+    ("clone", "config", "naming", "progress", "provenance", "state"),
     (
         *("infra", "identity", "schema", "readable", "uid", "uidarrays", "classpath"),
         *("confdict", "confkeys", "confplain", "confyaml", "workdir"),
@@ -49,8 +50,12 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("clone", "model"): _TYPES_ONLY,
     ("infra", "bound"): _TYPES_ONLY,
     ("infra", "model"): _TYPES_ONLY,
-    ("jobs", "methods"): _TYPES_ONLY,
+    ("boundmethods", "methods"): _TYPES_ONLY,
+    ("jobs", "boundmethods"): _TYPES_ONLY,
     ("methods", "model"): _TYPES_ONLY,
+    ("state", "binding"): _TYPES_ONLY,
+    ("state", "methods"): _TYPES_ONLY,
+    ("state", "model"): _TYPES_ONLY,
     ("submission", "engine"): _TYPES_ONLY,
 }
 

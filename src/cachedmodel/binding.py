@@ -15,11 +15,12 @@ from . import uid as _uid
 from .cache import Cache, Options, baseline, files
 from .confdict import ConfDict
 from .engine import Memory, Work
-from .errors import DefinitionError, UidError
+from .errors import UidError
 from .identity import Baseline, Identity
 from .infra import Infra
 from .provenance import Provenance
 from .resolution import for_method
+from .state import state_of
 from .submission import forget_job, is_job_alive
 
 if tp.TYPE_CHECKING:
@@ -54,26 +55,6 @@ class Stored:
 
     def __hash__(self) -> int:
         return hash(self._identity.complete)
-
-
-class State(dict["Method", "Bound"]):
-    """What a model keeps that no copy of it shares: its bound methods, and whether its fields may still change."""
-
-    __slots__ = ("arrived", "frozen")
-
-    def __init__(self, arrived: bool = False) -> None:
-        self.frozen = False
-        self.arrived = arrived  # by pickle: mode="force" was for the sender to do
-
-
-def state_of(model: CachedModel) -> State:
-    """The state of a model, made at the first look."""
-    try:
-        return model.__cachedmodel__
-    except AttributeError:
-        state = State()
-        object.__setattr__(model, "__cachedmodel__", state)
-        return state
 
 
 def rebind(model: CachedModel, owner: type, name: str) -> Bound:
@@ -335,20 +316,3 @@ class Bound:
         """Drops what depends on settings that were changed."""
         self._settings = self._work_now = self._known = None
         self._memory = Memory()
-
-
-def check_exclude(exclude: object, where: str) -> None:
-    """Refuses what cannot name fields.
-
-    Raises
-    ------
-    DefinitionError
-        Naming the method.
-    """
-    if isinstance(exclude, str) or callable(exclude):
-        return
-    if not isinstance(exclude, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in exclude):
-        raise DefinitionError(
-            f"{where}: exclude={exclude!r} names no fields: give a tuple of names, a function of the model that returns "
-            "one, or the name of a method that does"
-        )

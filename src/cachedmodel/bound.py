@@ -8,14 +8,15 @@ import typing as tp
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
-from .binding import Bound, state_of
+from .binding import Bound
+from .boundmethods import BoundTask
 from .clone import clone
 from .confdict import ConfDict
 from .errors import InfraError, UidError
 from .executors import Status
 from .infra import Infra, fill, make, unknown_setting, validated
 from .jobs import Job
-from .methods import BoundTask
+from .state import state_of
 
 if tp.TYPE_CHECKING:
     from .model import CachedModel

@@ -18,10 +18,12 @@ from . import infra as _infra
 from .errors import DefinitionError
 from .executors import check_cluster
 from .infra import InfraDict
-from .jobs import Job
 from .methods import task
 from .model import CachedModel
 from .naming import function_name
+
+if tp.TYPE_CHECKING:
+    from .jobs import Job
 
 P = tp.ParamSpec("P")
 R = tp.TypeVar("R")

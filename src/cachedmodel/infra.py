@@ -4,7 +4,6 @@ What comes of them for a model is decided in `resolution`.
 """
 
 import copy
-import difflib
 import os
 import re
 import typing as tp
@@ -352,6 +351,8 @@ def fill(infra: Infra, values: dict[str, tp.Any], given: dict[str, tp.Any], laye
 
 def unknown_setting(name: str, where: str = "infra") -> str:
     """The message for a setting that does not exist."""
+    import difflib  # for messages alone
+
     near = difflib.get_close_matches(name, Infra.__pydantic_fields__, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"settings are {', '.join(Infra.__pydantic_fields__)}"
     return f"{where} has no setting {name!r}: {hint}"

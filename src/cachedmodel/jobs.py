@@ -17,7 +17,7 @@ from .stream import item_error, item_errors
 from .submission import recorded_job, submit
 
 if tp.TYPE_CHECKING:
-    from .methods import BoundTask
+    from .boundmethods import BoundTask
 
 _READ = 256  # values at once
 _POLL_S, _POLL_MAX_S = 0.005, 0.5

@@ -1,4 +1,4 @@
-"""@task and @map: what a method is on the class (`Task`, `Map`) and on an instance (`BoundTask`, `BoundMap`)."""
+"""@task and @map: what a decorated method is on the class, `Task` and `Map`; see `boundmethods` for those of an instance."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing_extensions import TypeVar
 
 from . import infra as _infra
-from .binding import Bound, check_exclude, state_of
-from .cache import MapView
-from .codecs import why_not
-from .engine import Call
 from .errors import DefinitionError, UidError
-from .executors import Status
 from .infra import InfraDict
-from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
-from .stream import stream
+from .state import state_of
 
 if tp.TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
+    from .binding import Bound
+    from .boundmethods import BoundMap, BoundTask
     from .model import CachedModel
 
 S = tp.TypeVar("S", bound="CachedModel")
@@ -65,7 +59,7 @@ class Method:
         self._exclude = exclude
         where = f"{self.kind} {getattr(func, '__qualname__', func)}"
         self._check_function(where)
-        check_exclude(exclude, where)
+        _check_exclude(exclude, where)
         self.settings = _infra.validated(tp.cast("Mapping[str, object]", settings or {}), where)
         if "version" in self.settings or "methods" in self.settings:
             raise DefinitionError(f"{where}: 'version' and 'methods' belong to the class, not to one of its methods")
@@ -78,10 +72,12 @@ class Method:
             self.owner = owner
             self.name = name
 
-    def __call__(self, model: CachedModel, /, *items: tp.Any) -> tp.Any:  # Any: as the method has them
+    def __call__(
+        self, model: CachedModel, /, *items: tp.Any, **options: tp.Any
+    ) -> tp.Any:  # Any: as the method has them
         """The method of a model, as if called on it."""
         bound: tp.Any = self.bind(model)
-        return bound(*items)
+        return bound(*items, **options)
 
     def __repr__(self) -> str:
         owner = getattr(self, "owner", None)
@@ -170,7 +166,11 @@ class Method:
     def why_not_stored(self, allow_pickle: bool) -> str | None:
         """Why its results can surely not be stored, as its annotation tells; None if they may."""
         output = self._output()
-        return None if output is None else why_not(output, self.codec, allow_pickle)
+        if output is None or isinstance(output, tp.TypeVar):
+            return None
+        from .codecs import why_not
+
+        return why_not(output, self.codec, allow_pickle)
 
     def _check_output(self, where: str) -> None:
         reason = self.why_not_stored(bool(self.settings.get("allow_pickle", True)))
@@ -178,74 +178,24 @@ class Method:
             raise DefinitionError(f"{where}: its results cannot be stored: {reason}")
 
 
+def _check_exclude(exclude: object, where: str) -> None:
+    """Refuses what cannot name fields.
+
+    Raises
+    ------
+    DefinitionError
+        Naming the method.
+    """
+    if isinstance(exclude, str) or callable(exclude):
+        return
+    if not isinstance(exclude, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in exclude):
+        raise DefinitionError(
+            f"{where}: exclude={exclude!r} names no fields: give a tuple of names, a function of the model that returns "
+            "one, or the name of a method that does"
+        )
+
+
 # -- tasks --------------------------------------------------------------------------------------------------------------
-
-
-class BoundTask(Bound, tp.Generic[R_co]):
-    """A task of an instance: callable, and what there is to ask of its result and its job."""
-
-    single = True
-
-    def __call__(self) -> R_co:
-        """The result: from memory, from disk, or computed once where ``infra.cluster`` says.
-
-        Raises
-        ------
-        MissingError
-            If it is not stored and ``infra.mode`` is "read-only".
-        JobLostError
-            If its job was lost; the next call computes again.
-        """
-        return tp.cast(R_co, self._call().look().result(""))
-
-    def job(self) -> Job[R_co]:
-        """The job that computes the result: submitted if there is none yet, without waiting; here if cluster is None."""
-        job = self.new_job()
-        job.start()
-        return job
-
-    def new_job(self) -> Job[R_co]:
-        """The job, not started yet."""
-        return Job(self._call())
-
-    def status(self) -> Status:
-        """Where the computation stands; never raises."""
-        return status_of(self._call)
-
-    def is_cached(self) -> bool:
-        """True if a result is stored, which is not looked into; False for a stored failure."""
-        work = self._work()
-        if "" in work.memory.results:
-            return work.memory.results[""].error is None
-        return work.cache is not None and work.cache.states([""]).get("") == "value"
-
-    def clear(self) -> None:
-        """Forgets the result or failure; the next call computes again."""
-        self._clear([""])
-
-    def job_array(
-        self, max_workers: int = 256, allow_empty: bool = False, allow_repeated_tasks: bool = False
-    ) -> AbstractContextManager[list[tp.Any]]:  # Any: the model's own type, which infra.job_array() knows
-        """A list of models to fill in a ``with`` block; this task of all of them is submitted at its end, as one array.
-
-        Parameters
-        ----------
-        max_workers
-            Never more jobs at once.
-        allow_empty
-            Whether a list left empty is fine.
-        allow_repeated_tasks
-            Whether models with one uid may come twice; they are computed once.
-        """
-        return filled_array(self._method.name, max_workers, allow_empty, allow_repeated_tasks)
-
-    def _compute(self, items: list[tp.Any]) -> Iterable[object]:
-        state_of(self._model).frozen = True
-        for _ in items:
-            yield self._method.func(self._model)
-
-    def _call(self) -> Call:
-        return Call(self._work(), {"": None})
 
 
 class Task(Method, tp.Generic[R_co]):
@@ -255,8 +205,12 @@ class Task(Method, tp.Generic[R_co]):
     parameters = 1
 
     if tp.TYPE_CHECKING:
-
+        # two that say the same: mypy.stubtest takes a single one for the signature of the method itself
+        @tp.overload
         def __call__(self, model: CachedModel, /) -> R_co: ...
+        @tp.overload
+        def __call__(self, model: CachedModel, /, *_: tp.Never) -> R_co: ...
+        def __call__(self, model: CachedModel, /, *_: tp.Any, **__: tp.Any) -> R_co: ...  # Any: as the base has it
 
     @tp.overload
     def __get__(self, obj: None, owner: type[tp.Any], /) -> tp.Self: ...
@@ -271,6 +225,8 @@ class Task(Method, tp.Generic[R_co]):
             return self.bind(obj)
 
     def _bound(self, model: CachedModel) -> BoundTask[R_co]:
+        from .boundmethods import BoundTask  # with it comes all that a class does not need to be defined
+
         return BoundTask(self, model)
 
     def _expected(self) -> str:
@@ -342,73 +298,6 @@ def task(
 # -- maps -----------------------------------------------------------------------------------------------------------------
 
 
-class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
-    """A map of an instance: callable on items, and what there is to ask of its entries and jobs."""
-
-    single = False
-
-    @tp.overload
-    def __call__(self, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise"] = "raise") -> Iterator[Y_co]: ...
-    @tp.overload
-    def __call__(
-        self, items: Iterable[I_contra], /, *, on_error: tp.Literal["return"]
-    ) -> Iterator[Y_co | Exception]: ...
-    def __call__(
-        self, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise", "return"] = "raise"
-    ) -> Iterator[Y_co | Exception]:
-        """The outputs in the order of the items, each as soon as it and those before it are there.
-
-        Parameters
-        ----------
-        items
-            Any iterable; an endless one works where the items are computed in this process or its pools.
-        on_error
-            "return" gives the exception of a failed item in its place.
-
-        Raises
-        ------
-        ItemErrors
-            At the first failed item, once the others are through.
-        """
-        work, method = self._work(), tp.cast("Map[I_contra, Y_co]", self._method)
-        return tp.cast("Iterator[Y_co]", stream(work, items, method.key, return_errors=on_error == "return"))
-
-    def submit(self, items: Iterable[I_contra], /) -> MapJob[I_contra, Y_co]:
-        """Has the missing outputs computed, without waiting; in this process they are computed as they are asked for."""
-        job: MapJob[I_contra, Y_co] = MapJob(self._work(), self._keyed(items))
-        job.start()
-        return job
-
-    def plan(self, items: Iterable[I_contra], /) -> Plan[I_contra]:
-        """Which items are cached, running, failed or missing; computes nothing."""
-        return new_plan(self._work(), self._keyed(items))
-
-    @property
-    def cache(self) -> Mapping[str, Y_co]:
-        """What is stored, as a read-only mapping of item uid to output."""
-        work = self._work()
-        if work.cache is None:
-            return {
-                key: tp.cast(Y_co, outcome.value)
-                for key, outcome in work.memory.results.items()
-                if outcome.error is None
-            }
-        return MapView(work.cache)
-
-    def clear(self, items: Iterable[I_contra] | None = None) -> None:
-        """Forgets the outputs and failures of some items, or of all."""
-        self._clear(None if items is None else [key for key, _ in self._keyed(items)])
-
-    def _keyed(self, items: Iterable[I_contra]) -> list[tuple[str, I_contra]]:
-        key = tp.cast("Map[I_contra, Y_co]", self._method).key
-        return [(key(item), item) for item in items]
-
-    def _compute(self, items: list[tp.Any]) -> Iterable[object]:
-        state_of(self._model).frozen = True
-        outputs: Iterable[object] = self._method.func(self._model, items)
-        return outputs
-
-
 class Map(Method, tp.Generic[I_contra, Y_co]):
     """A method of items whose outputs are each computed once; made by `map`."""
 
@@ -425,6 +314,18 @@ class Map(Method, tp.Generic[I_contra, Y_co]):
     ) -> None:
         self.item_uid = item_uid
         super().__init__(func, settings, exclude, codec)
+
+    if tp.TYPE_CHECKING:
+
+        @tp.overload
+        def __call__(
+            self, model: CachedModel, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise"] = "raise"
+        ) -> Iterator[Y_co]: ...
+        @tp.overload
+        def __call__(
+            self, model: CachedModel, items: Iterable[I_contra], /, *, on_error: tp.Literal["return"]
+        ) -> Iterator[Y_co | Exception]: ...
+        def __call__(self, model: CachedModel, /, *items: tp.Any, **_: tp.Any) -> tp.Any: ...  # Any: as the base has it
 
     @tp.overload
     def __get__(self, obj: None, owner: type[tp.Any], /) -> tp.Self: ...
@@ -449,6 +350,8 @@ class Map(Method, tp.Generic[I_contra, Y_co]):
         return key
 
     def _bound(self, model: CachedModel) -> BoundMap[I_contra, Y_co]:
+        from .boundmethods import BoundMap  # as for tasks
+
         return BoundMap(self, model)
 
     def _expected(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import re
 import sys
@@ -15,7 +14,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from . import infra as _infra
-from .binding import State, state_of
 from .errors import DefinitionError, UidError
 from .executors import check_cluster
 from .infra import Infra, Mode
@@ -23,6 +21,7 @@ from .methods import Map, Method, Task
 from .naming import cache_name as _cache_name
 from .naming import checked_name
 from .resolution import Resolver, merge
+from .state import State, state_of
 from .workdir import WorkDir
 
 if tp.TYPE_CHECKING:
@@ -135,6 +134,8 @@ def _split(
     rest = {key: value for key, value in kwargs.items() if key not in settings and key != "cache_name"}
     unknown = [key for key in rest if key not in _CONFIG and not key.startswith("_")]
     if unknown:
+        import difflib  # for messages alone
+
         named, takes_any = _hook_parameters(bases)
         for key in unknown:
             near = difflib.get_close_matches(key, [*_infra.LIBRARY, "cache_name", *_CONFIG], n=1)
@@ -300,6 +301,9 @@ class InfraField(property):
 
     def __set__(self, obj: tp.Any, value: object) -> None:
         raise AttributeError("infra")  # CachedModel.__setattr__ sets it
+
+    def __reduce__(self) -> tuple[tp.Any, ...]:
+        return InfraField, ()  # with a class that is pickled by value; a property is not pickled by itself
 
 
 if tp.TYPE_CHECKING:

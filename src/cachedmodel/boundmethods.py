@@ -1,0 +1,157 @@
+"""What a decorated method is on an instance: callable, and what there is to ask of its results and jobs."""
+
+from __future__ import annotations
+
+import typing as tp
+from collections.abc import Iterable, Iterator, Mapping
+
+from .binding import Bound
+from .cache import MapView
+from .engine import Call
+from .executors import Status
+from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
+from .state import state_of
+from .stream import stream
+
+if tp.TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from .methods import Map
+
+R_co = tp.TypeVar("R_co", covariant=True)
+I_contra = tp.TypeVar("I_contra", contravariant=True)
+Y_co = tp.TypeVar("Y_co", covariant=True)
+
+
+class BoundTask(Bound, tp.Generic[R_co]):
+    """A task of an instance: callable, and what there is to ask of its result and its job."""
+
+    single = True
+
+    def __call__(self) -> R_co:
+        """The result: from memory, from disk, or computed once where ``infra.cluster`` says.
+
+        Raises
+        ------
+        MissingError
+            If it is not stored and ``infra.mode`` is "read-only".
+        JobLostError
+            If its job was lost; the next call computes again.
+        """
+        return tp.cast(R_co, self._call().look().result(""))
+
+    def job(self) -> Job[R_co]:
+        """The job that computes the result: submitted if there is none yet, without waiting; here if cluster is None."""
+        job = self.new_job()
+        job.start()
+        return job
+
+    def new_job(self) -> Job[R_co]:
+        """The job, not started yet."""
+        return Job(self._call())
+
+    def status(self) -> Status:
+        """Where the computation stands; never raises."""
+        return status_of(self._call)
+
+    def is_cached(self) -> bool:
+        """True if a result is stored, which is not looked into; False for a stored failure."""
+        work = self._work()
+        if "" in work.memory.results:
+            return work.memory.results[""].error is None
+        return work.cache is not None and work.cache.states([""]).get("") == "value"
+
+    def clear(self) -> None:
+        """Forgets the result or failure; the next call computes again."""
+        self._clear([""])
+
+    def job_array(
+        self, max_workers: int = 256, allow_empty: bool = False, allow_repeated_tasks: bool = False
+    ) -> AbstractContextManager[list[tp.Any]]:  # Any: the model's own type, which infra.job_array() knows
+        """A list of models to fill in a ``with`` block; this task of all of them is submitted at its end, as one array.
+
+        Parameters
+        ----------
+        max_workers
+            Never more jobs at once.
+        allow_empty
+            Whether a list left empty is fine.
+        allow_repeated_tasks
+            Whether models with one uid may come twice; they are computed once.
+        """
+        return filled_array(self._method.name, max_workers, allow_empty, allow_repeated_tasks)
+
+    def _compute(self, items: list[tp.Any]) -> Iterable[object]:
+        state_of(self._model).frozen = True
+        for _ in items:
+            yield self._method.func(self._model)
+
+    def _call(self) -> Call:
+        return Call(self._work(), {"": None})
+
+
+class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
+    """A map of an instance: callable on items, and what there is to ask of its entries and jobs."""
+
+    single = False
+
+    @tp.overload
+    def __call__(self, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise"] = "raise") -> Iterator[Y_co]: ...
+    @tp.overload
+    def __call__(
+        self, items: Iterable[I_contra], /, *, on_error: tp.Literal["return"]
+    ) -> Iterator[Y_co | Exception]: ...
+    def __call__(
+        self, items: Iterable[I_contra], /, *, on_error: tp.Literal["raise", "return"] = "raise"
+    ) -> Iterator[Y_co | Exception]:
+        """The outputs in the order of the items, each as soon as it and those before it are there.
+
+        Parameters
+        ----------
+        items
+            Any iterable; an endless one works where the items are computed in this process or its pools.
+        on_error
+            "return" gives the exception of a failed item in its place.
+
+        Raises
+        ------
+        ItemErrors
+            At the first failed item, once the others are through.
+        """
+        work, method = self._work(), tp.cast("Map[I_contra, Y_co]", self._method)
+        return tp.cast("Iterator[Y_co]", stream(work, items, method.key, return_errors=on_error == "return"))
+
+    def submit(self, items: Iterable[I_contra], /) -> MapJob[I_contra, Y_co]:
+        """Has the missing outputs computed, without waiting; in this process they are computed as they are asked for."""
+        job: MapJob[I_contra, Y_co] = MapJob(self._work(), self._keyed(items))
+        job.start()
+        return job
+
+    def plan(self, items: Iterable[I_contra], /) -> Plan[I_contra]:
+        """Which items are cached, running, failed or missing; computes nothing."""
+        return new_plan(self._work(), self._keyed(items))
+
+    @property
+    def cache(self) -> Mapping[str, Y_co]:
+        """What is stored, as a read-only mapping of item uid to output."""
+        work = self._work()
+        if work.cache is None:
+            return {
+                key: tp.cast(Y_co, outcome.value)
+                for key, outcome in work.memory.results.items()
+                if outcome.error is None
+            }
+        return MapView(work.cache)
+
+    def clear(self, items: Iterable[I_contra] | None = None) -> None:
+        """Forgets the outputs and failures of some items, or of all."""
+        self._clear(None if items is None else [key for key, _ in self._keyed(items)])
+
+    def _keyed(self, items: Iterable[I_contra]) -> list[tuple[str, I_contra]]:
+        key = tp.cast("Map[I_contra, Y_co]", self._method).key
+        return [(key(item), item) for item in items]
+
+    def _compute(self, items: list[tp.Any]) -> Iterable[object]:
+        state_of(self._model).frozen = True
+        outputs: Iterable[object] = self._method.func(self._model, items)
+        return outputs
