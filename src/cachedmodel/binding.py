@@ -238,6 +238,7 @@ class Bound:
                 place=f"memory {id(self._memory)}" if cache is None else cache.folder,
                 scope=f"memory {self._name} {identity.uid}" if cache is None else cache.folder,
                 infra=self.infra,
+                is_task=self.single,
                 compute=self._compute,
                 memory=self._memory,
                 cache=cache,

@@ -92,6 +92,8 @@ class Work:
         The same, for all processes that computations of one another run in.
     infra
         The settings in force for it.
+    is_task
+        True if it has one item only, after which there is nothing to do.
     compute
         The user's method, which travels by pickle: takes a list of items, gives an output for each in order.
     memory
@@ -109,6 +111,7 @@ class Work:
     place: str
     scope: str
     infra: Infra
+    is_task: bool
     compute: Compute
     memory: Memory
     cache: Cache | None
@@ -253,6 +256,9 @@ class Call:
             self.errors[key] = outcome.error
         if self.work.infra.mode == "force":
             self.work.memory.forced.add(key)
+        part = self._parts.get(key)
+        if part is not None and part.run is None:
+            part.seen(key)
 
     def _find_outdated(self) -> dict[str, object]:
         """What was stored before this call, and is to be computed again."""
@@ -430,7 +436,8 @@ class Call:
             left = _POLL_MAX_S if deadline is None else deadline - time.monotonic()
             part = self._parts.get(key)
             if part is not None:
-                self._advance(part, key, max(0.0, min(pause, left)))
+                whole = part.is_inline and self.work.is_task
+                self._advance(part, None if whole else key, max(0.0, min(pause, left)))
                 self.collect(part, key)
                 pause = min(2 * pause, _POLL_MAX_S)
             elif not self.look([key]).is_known(key):
@@ -465,7 +472,7 @@ class Call:
         self._parts.update(dict.fromkeys(part.keys, part))
         return True
 
-    def _advance(self, part: Part, key: str, timeout: float) -> None:
+    def _advance(self, part: Part, key: str | None, timeout: float) -> None:
         try:
             part.advance(key, timeout)
         except KeyboardInterrupt as interruption:
@@ -510,7 +517,7 @@ class Call:
                 if key in keys and not self.is_known(key):
                     self._take(key, Outcome(None, failure.exception(where=self.work.target().describe(key))))
             error = None
-        if error is None and self._outdated:  # computed again, with the same outcome
+        if error is None and self._outdated and part in self._made:  # computed again, with the same outcome
             for key in keys:
                 self._outdated.pop(key, None)
         if part.is_dropped:
@@ -538,7 +545,6 @@ class Call:
                 f"{self.work.target().describe(key)} has no result after {timeout} s; it goes on: ask again"
             )
         if key in self.errors:
-            self.stop()  # the traceback keeps this call, which would keep what it claimed
             raise self.errors[key]
         return self.values[key]
 
@@ -559,8 +565,7 @@ class Call:
             If there were more.
         """
         for part in self._made:
-            while not part.finished:
-                part.advance(None, _POLL_MAX_S)
+            part.join()
             error = part.error()
             if isinstance(error, _run.MiscountError):
                 raise error

@@ -55,6 +55,7 @@ class Part:
         self.is_dropped = False
         self._lock = threading.Lock()
         self._is_over = False
+        self._unseen = set(keys)
         self._on_end: list[Callable[[], object]] = []
         if run is not None:
             run.on_end(self.end)
@@ -74,6 +75,12 @@ class Part:
             self.end()
         return self._is_over
 
+    def seen(self, key: str) -> None:
+        """Says that the outcome of an item is known; with the last one the part is over, though its job may take a moment."""
+        self._unseen.discard(key)
+        if not self._unseen:
+            self.end()
+
     def end(self) -> None:
         """Lets go of what waits for the end."""
         with self._lock:
@@ -83,17 +90,25 @@ class Part:
             call()
 
     def advance(self, key: str | None, timeout: float) -> None:
-        """Computes up to an item (None: to the end), if its callers do that; else waits at most `timeout` s for news."""
+        """Computes up to an item (None: to the end), if that is for its callers to do; else waits a little for news."""
         if self.is_inline and self.run is not None:
             self.run.drive(key)
             return
+        if self.run is not None:
+            self.run.wait(key, timeout)
+            return
         with lend_place():
-            if self.run is not None:
-                self.run.wait(key, timeout)
-            elif self.handle is not None:
+            if self.handle is not None:
                 self.handle.wait(timeout)
             else:  # another thread is about to submit it
                 time.sleep(timeout)
+
+    def join(self) -> None:
+        """Waits until whatever computes it has ended, or computes it to its end."""
+        if self.is_inline and self.run is not None:
+            self.run.drive()
+        elif self.handle is not None:
+            self.handle.wait()
 
     def error(self) -> BaseException | None:
         """Why it ended, if it was not because all was computed."""

@@ -6,9 +6,11 @@ nobody consumes computes nothing, and nobody waits for a run that stands still. 
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import dataclasses
 import errno
+import os
 import sys
 import threading
 import time
@@ -38,6 +40,21 @@ class Outcome(tp.NamedTuple):
 
 #: Stands for an outcome that is in the cache and not kept in memory.
 STORED = Outcome(None)
+
+
+#: For which run a thread waits.
+_waits: dict[int, Run] = {}
+_waits_lock = threading.Lock()
+
+
+def _forget_waits() -> None:
+    """In a forked child, which has one thread."""
+    global _waits_lock
+    _waits_lock = threading.Lock()
+    _waits.clear()
+
+
+os.register_at_fork(after_in_child=_forget_waits)
 
 
 class Pace:
@@ -162,16 +179,34 @@ class Run:
                 if self._driver is None:
                     self._driver = me
                     return True
-                if self._driver == me:
-                    raise RecursiveComputeError(f"{self.target.name} asks for its own results while it computes them")
-                with lend_place():
+                with self._waiting():
                     self._changed.wait()
         return False
 
     def wait(self, key: str | None, timeout: float | None = None) -> None:
         """Waits until `key` has an outcome, the run ended or `timeout` (seconds) passed; does not advance."""
-        with self._changed:
+        with self._changed, self._waiting():
             self._changed.wait_for(lambda: self.finished or key in self.results, timeout)
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Wraps a wait of this thread for the one that advances the run; an error if that one waits for this thread."""
+        me = threading.get_ident()
+        with _waits_lock:
+            run: Run | None = self
+            while run is not None and run._driver is not None:
+                if run._driver == me:
+                    raise RecursiveComputeError(
+                        f"{self.target.name} is asked for by its own computation, through others: ask for another "
+                        "configuration or item there"
+                    )
+                run = _waits.get(run._driver)
+            _waits[me] = self
+        try:
+            with lend_place():
+                yield
+        finally:
+            del _waits[me]
 
     def stop(self) -> None:
         """Gives up what has no outcome yet. A run that another thread advances ends at its next item."""
@@ -477,6 +512,7 @@ class Chunk:
             raise UnstoredError({key: Failure.of(error) for key, error in run.unstored.items()})
 
     def _fill(self, cache: Cache) -> Run:
+        cache.refresh()  # what this process writes has to come after all that was written and deleted before
         try:
             run = Run(Target(self.name, self.scope, cache), self.compute, self._missing(cache), self.stored)
             with cache.flush_every(self.flush_s):
