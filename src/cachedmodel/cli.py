@@ -5,7 +5,10 @@ from __future__ import annotations
 import typing as tp
 from pathlib import Path
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:
+    raise SystemExit("the commands of cachedmodel need typer: pip install 'cachedmodel[cli]'") from None
 
 app = typer.Typer(
     name="cachedmodel",
@@ -45,6 +48,17 @@ def stubs(
         typer.echo(f"{path} is stale: run cachedmodel stubs {target} -o {output}" if check else str(path))
     if check and report.changed:
         raise typer.Exit(1)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,  # with a class, --help is about its fields
+)
+def run(context: typer.Context) -> None:
+    """Run a task of a model, validated first: cachedmodel run module:Class config.yaml field=value --task name."""
+    from .commands.run import run_command
+
+    raise typer.Exit(run_command(context.args))
 
 
 if __name__ == "__main__":
