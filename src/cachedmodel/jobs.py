@@ -148,15 +148,15 @@ def status_of(make_call: Callable[[], Call]) -> Status:
 
 def _status(call: Call) -> Status:
     part = call.part("")
-    if part is not None and not call.is_known(""):
-        if not part.finished:
-            return part.status()
+    if part is not None and part.finished and not call.is_known(""):
         call.collect(part)
     if call.is_known(""):
         return "completed" if "" in call.values else "cancelled" if call.is_cancelled else "failed"
     stored = call.states([""])
-    if stored:
+    if stored:  # whose job may be still ending
         return "completed" if stored[""] == "value" else "failed"
+    if part is not None and not part.finished:
+        return part.status()
     cache = call.work.cache
     handle = _handle_of(call)
     if cache is not None and cache.holders([""]):
