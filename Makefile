@@ -8,9 +8,9 @@ WORKERS ?= 2
 PY = $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
-ALL_EXTRAS = cli,examples,tables,test,dev
+ALL_EXTRAS = cli,examples,tables,test,docs,dev
 
-.PHONY: help demo test test-slow test-all fast lint format lock wheel clean
+.PHONY: help demo test test-slow test-all fast lint format docs lock wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -44,6 +44,9 @@ lint: $(VENV)/.test ## check style (ruff) and types (mypy --strict)
 format: $(VENV)/.test ## rewrite the code in the project's style
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+
+docs: $(VENV)/.test ## build the documentation into site/, where a broken link or reference fails
+	$(PY) -m mkdocs build --quiet
 
 # Resolved on the oldest supported Python: what it needs includes what newer ones need (tests/test_lock.py checks).
 lock: ## choose the newest versions of everything, and write them to constraints.txt

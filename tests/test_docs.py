@@ -1,7 +1,9 @@
-"""What is written for readers is true: examples run, commands exist, links lead somewhere.
+"""What is written for readers is true: examples run, print what they say, commands exist, links lead somewhere.
 
-A fenced block of Python is run; one of a shell must consist of `make` commands that exist. Any other block of these
-languages says, in the line above it, why it is not run::
+The blocks of a page are run in their order, as one script. A fenced block of Python is a part of it; one with
+``title="train.py"``, of whatever language, is a file that is written there; one of a shell is run if all its commands are among
+`COMMANDS`, and must else consist of `make` commands that exist. What follows as ``text title="output"`` must be printed, where
+``...`` stands for anything. Any other block of code says, in the line above it, why it is not run::
 
     <!-- not run: needs a cluster -->
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
@@ -27,12 +30,13 @@ PAGES = [*sorted(TOP.glob("*.md")), *sorted((TOP / "docs").rglob("*.md"))]
 MODULES = [cachedmodel.__name__, *(m.name for m in pkgutil.walk_packages(cachedmodel.__path__, "cachedmodel."))]
 
 SHELL = {"bash", "sh", "shell", "console"}
+COMMANDS = {"python", "cachedmodel", "ls", "cat", "export"}
 NOT_CODE = {"text", "yaml", "toml", "json", "ini", "mermaid", "diff"}
 DOCTEST_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PAGE_LIMIT_S = 240
 
 EXCUSE = re.compile(r"<!-- not run: .*\S.* -->")
-FENCE = re.compile(r"(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w+-]*)")
+FENCE = re.compile(r"(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w+-]*)(?: +title=\"(?P<title>[^\"]+)\")?")
 LINK = re.compile(r"(?<!\\)\[[^\]\n]*\]\((?P<inline>[^)\s]+)[^)\n]*\)|^\[[^\]]+\]: *(?P<reference>\S+)", re.MULTILINE)
 
 
@@ -43,6 +47,26 @@ class Block(tp.NamedTuple):
     code: str
     line: int
     excused: bool
+    title: str | None = None
+
+    def commands(self) -> list[str]:
+        """The lines of a shell, without comments and prompts."""
+        lines = (line.partition("#")[0].strip().removeprefix("$ ") for line in self.code.splitlines())
+        return [line for line in lines if line]
+
+    def statements(self) -> list[str]:
+        """What runs it, as lines of Python that take no more lines than it has; nothing for what is not run."""
+        if self.excused or self.title == "output":
+            return []
+        if self.title is not None:
+            return [f"__import__('pathlib').Path({self.title!r}).write_text({self.code!r})"]
+        if self.language == "python":
+            return self.code.splitlines()
+        if self.language in SHELL and all(command.split()[0] in COMMANDS for command in self.commands()):
+            return [
+                f"__import__('subprocess').run({'set -e; ' + '; '.join(self.commands())!r}, shell=True, check=True)"
+            ]
+        return []
 
 
 def blocks(text: str) -> list[Block]:
@@ -59,7 +83,7 @@ def blocks(text: str) -> list[Block]:
                 position += 1
             code = [line.removeprefix(opening["indent"]) for line in lines[start:position]]
             excused = EXCUSE.fullmatch(above) is not None
-            found.append(Block(opening["language"], "\n".join(code) + "\n", start + 1, excused))
+            found.append(Block(opening["language"], "\n".join(code) + "\n", start + 1, excused, opening["title"]))
         position += 1
     return found
 
@@ -71,11 +95,11 @@ def make_targets() -> set[str]:
 
 def complaint(block: Block) -> str | None:
     """Why a block can be neither run nor left alone, or None."""
-    if block.excused or block.language in NOT_CODE | {"python"}:
+    if block.statements() or block.excused or block.language in NOT_CODE | {"python"}:
         return None
     if block.language not in SHELL:
         return f"name its language: one of {sorted(SHELL | NOT_CODE | {'python'})}"
-    for line in filter(None, (line.partition("#")[0].strip().removeprefix("$ ") for line in block.code.splitlines())):
+    for line in block.commands():
         command, *targets = line.split()
         if command != "make" or not set(targets) <= make_targets():
             return f"{line!r} is no make command that exists; say above the block why it is not run"
@@ -83,12 +107,19 @@ def complaint(block: Block) -> str | None:
 
 
 def as_script(text: str) -> str:
-    """The Python blocks of a page as one file, each at the line where the page has it."""
+    """What runs the blocks of a page as one file, each at the line where the page has it."""
     lines: list[str] = []
     for block in blocks(text):
-        if block.language == "python" and not block.excused:
-            lines += [""] * (block.line - 1 - len(lines)) + block.code.splitlines()
+        statements = block.statements()
+        if statements:
+            lines += [""] * (block.line - 1 - len(lines)) + statements
     return "\n".join(lines) + "\n"
+
+
+def is_shown(text: str, printed: str) -> bool:
+    """Whether a script printed what its page shows as output, in that order."""
+    shown = [block.code.strip() for block in blocks(text) if block.title == "output"]
+    return doctest.OutputChecker().check_output(f"...{'...'.join(shown)}...", printed, DOCTEST_FLAGS)
 
 
 def page_id(page: Path) -> str:
@@ -111,13 +142,16 @@ def test_every_block_is_run_or_excused(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if as_script(page.read_text()).strip()], ids=page_id)
-def test_python_blocks_of_a_page_run(page: Path, scratch: Path) -> None:
-    """The Python blocks of a page, in order and as one script, run without an error."""
-    script = scratch / page.with_suffix(".py").name
-    script.write_text(as_script(page.read_text()))
+def test_blocks_of_a_page_run(page: Path, scratch: Path) -> None:
+    """The blocks of a page, in order and as one script, run without an error and print what the page shows."""
+    text = page.read_text()
+    script = scratch / f"page_{page.stem}.py"
+    script.write_text(as_script(text))
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
     done = subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, "-u", str(script)],
+        env={**os.environ, "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -125,6 +159,7 @@ def test_python_blocks_of_a_page_run(page: Path, scratch: Path) -> None:
     )
 
     assert done.returncode == 0, f"{page_id(page)}: {done.stderr}"
+    assert is_shown(text, done.stdout), f"{page_id(page)} printed\n{done.stdout}"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -214,3 +249,29 @@ def test_broken_links_are_noticed(tmp_path: Path) -> None:
     page.write_text(PAGE)
 
     assert broken_links(page) == ["no-link", "gone.md", "#other"]
+
+
+SESSION = """\
+```yaml title="conf.yaml"
+a: 1
+```
+```python
+print("first\\nread")
+```
+```bash
+cat conf.yaml  # shows it
+```
+```text title="output"
+first...
+a: 1
+```
+"""
+
+
+def test_files_commands_and_outputs(scratch: Path) -> None:
+    """A block with a title is a file, commands are run in their place, and what is shown as output must be printed."""
+    done = subprocess.run([sys.executable, "-u", "-c", as_script(SESSION)], capture_output=True, text=True, timeout=60)
+
+    assert is_shown(SESSION, done.stdout), done.stderr
+    assert not is_shown(SESSION, "a: 1\nfirst\n")
+    assert [complaint(block) for block in blocks(SESSION)] == [None] * 4
