@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,34 +28,35 @@ class ClaimsOfMany(RuleBasedStateMachine):
         self.alive = {"1": True, "2": True}
         options = Options(job_alive=lambda scheduler, job_id, submitted: self.alive[job_id])
         self.caches = [Cache(f"{self.root}/map", self.root, single=False, options=options) for _ in range(4)]
+        self.claims = itertools.count(1)
         #: Key -> cache or job that holds it, and the claim.
-        self.held: dict[str, tuple[int | str, object]] = {}
+        self.held: dict[str, tuple[int | str, int]] = {}
         #: Key that was stored, but is still named by a claim that holds other keys.
-        self.lingering: dict[str, object] = {}
+        self.lingering: dict[str, int] = {}
         self.stored: set[str] = set()
 
     def _free(self, key: str) -> bool:
         if key in self.lingering:
             return False
-        holder, _ = self.held.get(key, ("", None))
+        holder, _ = self.held.get(key, ("", 0))
         return holder == "" or (isinstance(holder, str) and not self.alive[holder])
 
     def _settle(self) -> None:
         """Stored keys linger as long as their claim holds others."""
-        claims = {id(claim) for _, claim in self.held.values()}
-        self.lingering = {key: claim for key, claim in self.lingering.items() if id(claim) in claims}
+        claims = {claim for _, claim in self.held.values()}
+        self.lingering = {key: claim for key, claim in self.lingering.items() if claim in claims}
 
     def _end(self, number: int, keys: list[str], job: str | None) -> None:
         """Keys that a cache holds end, or go to a job; what is left of their claims is claimed anew."""
-        ended = [key for key in keys if self.held.get(key, ("", None))[0] == number]
-        claims = {id(self.held[key][1]) for key in ended}
+        ended = [key for key in keys if self.held.get(key, ("", 0))[0] == number]
+        claims = {self.held[key][1] for key in ended}
         for key in ended:
             del self.held[key]
             if job is not None:
-                self.held[key] = (job, object())
-        anew = object()
+                self.held[key] = (job, next(self.claims))
+        anew = next(self.claims)
         for key, (holder, claim) in self.held.items():
-            if id(claim) in claims:
+            if claim in claims:
                 self.held[key] = (holder, anew)
         self._settle()
 
@@ -65,7 +67,7 @@ class ClaimsOfMany(RuleBasedStateMachine):
         expected = [key for key in keys if self._free(key) and (again or key not in self.stored)]
 
         assert self.caches[number].claim(keys, "all" if again else "nothing") == expected
-        claim = object()
+        claim = next(self.claims)
         self.held.update(dict.fromkeys(expected, (number, claim)))
 
     @rule(number=CACHES, keys=KEYS)
@@ -99,7 +101,7 @@ class ClaimsOfMany(RuleBasedStateMachine):
         cache.release([])
         self.stored.update(keys)
         for key in keys:
-            if self.held.get(key, ("", None))[0] == number:
+            if self.held.get(key, ("", 0))[0] == number:
                 self.lingering[key] = self.held.pop(key)[1]
         self._settle()
 

@@ -94,7 +94,7 @@ def test_what_is_remembered_is_bounded(filled: tuple[Path, dict[str, float]]) ->
 def test_shards_are_sealed_and_begun_anew(tmp_path: Path, opened: Open) -> None:
     """A shard that is full is sealed; the next has the rest."""
     cache = opened()
-    expected = {str(number): number for number in range(MOST_ROWS + 1000)}
+    expected = {str(number): number for number in range(MOST_ROWS + 3000)}
     for key, number in expected.items():
         cache.write(key, number)
     cache.close()
