@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import concurrent.futures
 import inspect
 import pydoc
+import threading
 import typing as tp
 from pathlib import Path
 
@@ -62,6 +64,29 @@ def test_on_an_instance() -> None:
     assert xp.train is not Training().train
     assert "train" in repr(xp.train)
     assert repr(xp) in repr(xp.train)
+
+
+def test_threads_get_the_same() -> None:
+    """Threads that look at a fresh model at once get the same methods and settings, and compute once."""
+    calls: list[int] = []
+
+    class Model(cm.CachedModel):
+        @cm.task
+        def run(self) -> int:
+            calls.append(1)
+            return 1
+
+    barrier = threading.Barrier(4)
+
+    def look(xp: Model) -> tuple[int, int, int]:
+        barrier.wait()
+        return id(xp.infra), id(xp.run), xp.run()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for count in range(1, 51):
+            xp = Model()
+            assert len(set(pool.map(look, [xp] * 4))) == 1
+            assert len(calls) == count
 
 
 def test_documentation_and_signatures_are_kept() -> None:

@@ -92,9 +92,7 @@ class Method:
             )
         state = state_of(model)
         bound = state.get(self)
-        if bound is None:
-            bound = state[self] = self._bound(model)
-        return bound
+        return state.setdefault(self, self._bound(model)) if bound is None else bound  # threads get the same
 
     def _bound(self, model: CachedModel) -> Bound:
         raise NotImplementedError  # by Task and Map

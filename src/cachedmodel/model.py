@@ -21,7 +21,7 @@ from .methods import Map, Method, Task
 from .naming import cache_name as _cache_name
 from .naming import checked_name
 from .resolution import Resolver, merge
-from .state import State, state_of
+from .state import State, first_look, state_of
 from .workdir import WorkDir
 
 if tp.TYPE_CHECKING:
@@ -102,11 +102,12 @@ class CachedModelMeta(_Meta):
 
         def __new__(mcs, name, bases, namespace, **kwargs):
             settings, pinned, kwargs = _split(name, bases, kwargs)
+            _evaluate_annotations(namespace)
             _check_config(name, namespace, kwargs)
             _check_body(name, bases, namespace)
             defaults = _class_defaults(name, bases, namespace, settings)
             resolver = Resolver(name, defaults)
-            namespace.setdefault("__annotations__", {})["infra"] = tp.Annotated[Infra, resolver]
+            namespace["__annotations__"]["infra"] = tp.Annotated[Infra, resolver]
             namespace["infra"] = pydantic.Field(default_factory=resolver.default)
             namespace["__infra_defaults__"] = defaults
             namespace["__infra_resolver__"] = resolver
@@ -165,6 +166,19 @@ def _hook_parameters(bases: tuple[type, ...]) -> tuple[set[str], bool]:
     return named, takes_any
 
 
+def _evaluate_annotations(namespace: dict[str, tp.Any]) -> None:
+    """Sees to it that a class body has a dict of annotations, to which one can be added."""
+    if sys.version_info >= (3, 14) and "__annotations__" not in namespace:  # they come as a function
+        import annotationlib
+
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        if annotate is not None:
+            namespace["__annotations__"] = annotationlib.call_annotate_function(
+                annotate, annotationlib.Format.FORWARDREF
+            )
+    namespace.setdefault("__annotations__", {})
+
+
 def _check_config(name: str, namespace: dict[str, tp.Any], kwargs: dict[str, tp.Any]) -> None:
     """Refuses a configuration of pydantic's that cannot work, and sees to what must hold whatever the bases say."""
     given = {**vars(namespace.get("Config", object)), **dict(namespace.get("model_config", {})), **kwargs}
@@ -179,7 +193,7 @@ def _check_config(name: str, namespace: dict[str, tp.Any], kwargs: dict[str, tp.
 
 def _check_body(name: str, bases: tuple[type, ...], namespace: dict[str, tp.Any]) -> None:
     """Refuses what pydantic would take silently for something else."""
-    annotations = namespace.get("__annotations__", {})
+    annotations = namespace["__annotations__"]
     annotation = annotations.get("infra", Infra)
     if annotation is not Infra and str(annotation).rpartition(".")[2].strip("'\"") != "Infra":
         raise DefinitionError(
@@ -288,7 +302,7 @@ class InfraField(property):
         if obj is None:
             raise AttributeError("infra")  # as pydantic has it for all fields
         try:
-            infra = obj.__dict__["infra"]
+            infra = given = obj.__dict__["infra"]
         except KeyError:
             raise AttributeError(f"{type(obj).__name__!r} object has no attribute 'infra'") from None
         if getattr(infra, "__infra_model__", None) is not obj:
@@ -296,7 +310,10 @@ class InfraField(property):
 
             if not isinstance(infra, Infra):  # by model_construct or model_copy(update=...), which validate nothing
                 infra = type(obj).__infra_resolver__.validate(infra)
-            infra = obj.__dict__["infra"] = bind(infra, obj)
+            with first_look:  # threads get the same
+                if obj.__dict__["infra"] is given:
+                    obj.__dict__["infra"] = bind(infra, obj)
+            return obj.__dict__["infra"]
         return infra
 
     def __set__(self, obj: tp.Any, value: object) -> None:

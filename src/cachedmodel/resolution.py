@@ -97,9 +97,12 @@ def base() -> _Settings:
     global _last_base
     block = _in_block.get()
     environ = getattr(os.environ, "_data", os.environ)  # the bytes behind it: a look at them takes 1 µs instead of 30
-    if block is _NOTHING and not _for_all and _ENVIRONMENT_KEYS.isdisjoint(environ):
-        return _NOTHING
-    given = {name: os.environ[key] for key, name in _ENVIRONMENT.items() if os.environ.get(key)}
+    if environ.keys().isdisjoint(_ENVIRONMENT_KEYS):
+        if block is _NOTHING and not _for_all:
+            return _NOTHING
+        given = {}
+    else:
+        given = {name: os.environ[key] for key, name in _ENVIRONMENT.items() if os.environ.get(key)}
     here = os.getcwd() if "folder" in given else ""
     key = (tuple(given.items()), here, tuple(map(id, _for_all)), id(block), block)
     before, found = _last_base
@@ -231,6 +234,8 @@ class Resolver:
 
     def validate(self, value: object) -> Infra:
         """The settings of an instance that was given `value`; shared, as nothing changes an Infra that is not bound."""
+        if isinstance(value, Infra) and value.layers is None:
+            value = value.given
         if type(value) is not dict:
             return self._resolved(value)
         key: tuple[object, ...] | None = (*value.items(), *map(type, value.values()))  # True == 1 == 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import typing as tp
 
 if tp.TYPE_CHECKING:
@@ -20,11 +22,17 @@ class State(dict["Method", "Bound"]):
         self.arrived = arrived  # by pickle: mode="force" was for the sender to do
 
 
+# held for moments, and never across a fork: the child would wait for a thread that it does not have
+first_look = threading.RLock()
+os.register_at_fork(before=first_look.acquire, after_in_parent=first_look.release, after_in_child=first_look.release)
+
+
 def state_of(model: CachedModel) -> State:
     """The state of a model, made at the first look."""
     try:
         return model.__cachedmodel__
     except AttributeError:
-        state = State()
-        object.__setattr__(model, "__cachedmodel__", state)
-        return state
+        with first_look:
+            if not hasattr(model, "__cachedmodel__"):  # another thread may have been quicker
+                object.__setattr__(model, "__cachedmodel__", State())
+            return model.__cachedmodel__
