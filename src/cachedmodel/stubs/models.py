@@ -28,7 +28,8 @@ def init_lines(cls: type[pydantic.BaseModel], inputs: Inputs) -> list[str]:
     if not _has_pydantic_init(cls):
         return []
     if issubclass(cls, pydantic.RootModel):
-        root = inputs.accepted(cls, "root", cls.model_fields["root"])
+        missing = texts.named("pydantic_core", "PydanticUndefinedType")  # which is the default at run time
+        root = texts.union([inputs.accepted(cls, "root", cls.model_fields["root"]), missing])
         return [f"def __init__(self, /, root: {root} = ..., **data: {texts.any()}) -> None: ..."]
     keys = inputs.keys(cls)
     parts = ["self"]
@@ -54,7 +55,9 @@ def dynamic_lines(cls: type[pydantic.BaseModel], name: str, inputs: Inputs) -> l
     body = []
     for key, field in cls.model_fields.items():
         if key != "infra" and (key not in inherited or inherited[key].annotation != field.annotation):
-            body.append(f"{key}: {texts.text(field.annotation)}{'' if field.is_required() else ' = ...'}")
+            body.append(
+                f"{key}: {texts.text(field.annotation)}{'' if field.is_required() else f' = {texts.default()}'}"
+            )
     for key, method in vars(cls).items():
         if isinstance(method, Method):
             body.append(f"{key}: {texts.named('typing', 'ClassVar')}[{_method(method, texts)}]")

@@ -15,11 +15,11 @@ import pydantic
 from cachedmodel.functions import CachedFunction, ConfigFactory
 
 from .attributes import is_declared, set_on_self
-from .functions import AnyFunction, docstring_of, stub_function
+from .functions import AnyFunction, docstring_of, shown_default, stub_function
 from .inputs import Inputs
 from .models import dynamic_lines, factory_lines, init_lines, is_model
 from .texts import Texts
-from .values import is_kind, text_of_value
+from .values import is_kind, is_unverifiable, text_of_value
 
 _MISSING = object()
 _BLOCK = re.compile(r"__block_(\d+)__")
@@ -48,6 +48,7 @@ class Source:
         self._inputs = inputs
         self._package = module.__name__.partition(".")[0]
         self._blocks: list[list[str]] = []
+        self._renamed: dict[str, str] = {}
 
     def text(self) -> str:
         """The stub, without the imports that `texts` asks for."""
@@ -99,8 +100,8 @@ class Source:
                 )
             case ast.AugAssign(target=ast.Name(id="__all__")):
                 return [node]
-        if type(node).__name__ == "TypeAlias":
-            return [node]
+        if type(node).__name__ == "TypeAlias" and scope.cls is None:
+            return self._hidden(tp.cast(tp.Any, node).name.id, node)
         return []
 
     def _once(self, body: list[ast.stmt], scope: _Scope) -> list[ast.stmt]:
@@ -161,8 +162,20 @@ class Source:
             value = text_of_value(scope.value(name), self._texts, name)
             node.annotation = ast.parse(f"{annotation}[{value}]", mode="eval").body
         if node.value is not None:
-            node.value = _shown_value(node.value) if scope.has_fields and "ClassVar" not in annotation else None
+            has_field = scope.has_fields and "ClassVar" not in annotation
+            node.value = self._default(node.value, scope) if has_field else None
         return [node]
+
+    def _default(self, value: ast.expr, scope: _Scope) -> ast.expr:
+        """The default of a field: a constant, or the call that says more of the field; else only that there is one."""
+        if isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] in _FIELD_MAKERS:
+            if value.args:  # the default by its keyword, as dataclass_transform wants it
+                value.keywords.insert(0, ast.keyword("default", value.args.pop(0)))
+            return value
+        shown = shown_default(value)
+        if scope.is_model and shown is not value:  # for pydantic's mypy plugin, a field = ... is required
+            return ast.Name(self._texts.default(), ast.Load())
+        return shown
 
     def _assigned(self, name: str, node: ast.Assign | None, scope: _Scope) -> list[ast.stmt]:
         value = scope.value(name)
@@ -171,14 +184,13 @@ class Source:
         scope.seen.add(name)
         if name in _AS_IT_IS and node is not None:
             return [node]
+        single = node is not None and isinstance(node.targets[0], ast.Name)
         if isinstance(value, ConfigFactory):
             return self._block(factory_lines(value, name, self._inputs))
-        if isinstance(value, tp.NewType):
-            kind = self._texts.any(f"{name} is a NewType, which mypy.stubtest finds wrong in any stub, so it is Any")
-            return ast.parse(f"{name}: {self._texts.named('typing', 'TypeAlias')} = {kind}").body
+        if single and scope.cls is None and is_unverifiable(value):
+            return self._hidden(name, node)
         if is_model(value) and isinstance(getattr(node, "value", None), ast.Call):
             return self._dynamic(name, value)
-        single = node is not None and isinstance(node.targets[0], ast.Name)
         if single and (is_kind(value) or inspect.isroutine(value) or _is_ours(value) or name in scope.members):
             return [tp.cast(ast.Assign, node)]
         if not scope.checked and single and isinstance(tp.cast(ast.Assign, node).value, ast.Constant):
@@ -187,6 +199,19 @@ class Source:
         if scope.has_fields:
             text = f"{self._texts.named('typing', 'ClassVar')}[{text}]"
         return ast.parse(f"{name}: {text}").body
+
+    def _hidden(self, name: str, node: tp.Any) -> list[ast.stmt]:  # Any: ast.TypeAlias is new in Python 3.12
+        """An alias that `mypy.stubtest` finds wrong however a stub has it: exact in this stub, and Any for others."""
+        self._texts.note(f"{name}: mypy.stubtest accepts no stub of such an alias, so for other modules it is Any")
+        self._renamed[name] = hidden = f"_{name}Alias"
+        if isinstance(node, ast.Assign):
+            node.targets = [ast.Name(hidden, ast.Store())]
+        else:
+            node.name.id = hidden
+        if isinstance(node.value, ast.Call) and node.value.args:  # a NewType, which says its own name
+            node.value.args[0] = ast.Constant(hidden)
+        alias = f"{name}: {self._texts.named('typing', 'TypeAlias')} = {self._texts.any()}"
+        return [node, *ast.parse(alias).body]
 
     # -- classes -------------------------------------------------------------------------------------------------------
 
@@ -234,6 +259,9 @@ class Source:
 
     def _unparsed(self, body: list[ast.stmt]) -> str:
         tree = ast.fix_missing_locations(ast.Module(body, []))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                node.id = self._renamed.get(node.id, node.id)
         lines: list[str] = []
         for line in ast.unparse(tree).splitlines():
             indent = line[: len(line) - len(line.lstrip())]
@@ -303,15 +331,6 @@ def _bound(node: ast.AST) -> list[str]:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
     return []
-
-
-def _shown_value(value: ast.expr) -> ast.expr:
-    """The default of a field: only that there is one, or the call that says more of the field."""
-    if isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] in _FIELD_MAKERS:
-        if value.args:  # the default by its keyword, as dataclass_transform wants it
-            value.keywords.insert(0, ast.keyword("default", value.args.pop(0)))
-        return value
-    return _ELLIPSIS
 
 
 def _is_ours(value: object) -> bool:

@@ -11,6 +11,7 @@ import typing as tp
 import typing_extensions as te
 
 _UNIONS = (tp.Union, types.UnionType)
+_DEFAULT = "_default"
 _NEVER_NAMED = ("<locals>", "<lambda>")
 
 
@@ -35,6 +36,7 @@ class Texts:
         self.imports: set[str] = set()
         self.notes: list[str] = []
         self.place = module.__name__
+        self._has_default = False
 
     def note(self, text: str) -> None:
         """Remembers that something could not be typed."""
@@ -53,9 +55,16 @@ class Texts:
             self.note(why)
         return self.named("typing", "Any")
 
+    def default(self) -> str:
+        """The name that stands for the default of a field."""
+        self._has_default = True
+        self.imports.add("typing")
+        return _DEFAULT
+
     def import_lines(self) -> str:
         """The imports of what was written."""
-        return "".join(f"import {name} as {alias(name)}\n" for name in sorted(self.imports))
+        imports = "".join(f"import {name} as {alias(name)}\n" for name in sorted(self.imports))
+        return imports + f"\n{_DEFAULT}: {alias('typing')}.Any\n" * self._has_default
 
     def text(self, kind: object) -> str:
         """A type."""

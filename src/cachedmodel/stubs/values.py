@@ -9,6 +9,8 @@ import re
 import types
 import typing as tp
 
+import typing_extensions as te
+
 from .texts import Texts
 
 _ONE_KIND = (list, set, frozenset, collections.deque)
@@ -20,6 +22,11 @@ def is_kind(value: object) -> bool:
     if isinstance(value, (type, types.ModuleType, types.GenericAlias, types.UnionType)):
         return True
     return type(value).__module__ in ("typing", "typing_extensions")
+
+
+def is_unverifiable(value: object) -> bool:
+    """True for aliases that `mypy.stubtest` compares with something else than they are at run time."""
+    return isinstance(value, (tp.NewType, te.TypeAliasType)) or tp.get_origin(value) in (tp.Annotated, tp.Literal)
 
 
 def text_of_value(value: object, texts: Texts, name: str) -> str:
