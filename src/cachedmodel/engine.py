@@ -275,8 +275,9 @@ class Call:
     def _current(self, keys: list[str]) -> list[str]:
         """Those of the keys whose entry, if there is one, counts."""
         outdated, cache = self._outdated, self.work.cache
-        if not outdated or cache is None:
+        if not outdated or cache is None or outdated.keys().isdisjoint(keys):
             return keys
+        cache.refresh()  # or what is known would be looked up in what was read before
         return [key for key in keys if key not in outdated or cache.version(key) != outdated[key]]
 
     def states(self, keys: Iterable[str]) -> dict[str, State]:

@@ -185,8 +185,10 @@ class Run:
 
     def wait(self, key: str | None, timeout: float | None = None) -> None:
         """Waits until `key` has an outcome, the run ended or `timeout` (seconds) passed; does not advance."""
-        with self._changed, self._waiting():
-            self._changed.wait_for(lambda: self.finished or key in self.results, timeout)
+        with self._changed:
+            if not self.finished and key not in self.results:
+                with self._waiting():
+                    self._changed.wait_for(lambda: self.finished or key in self.results, timeout)
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -216,6 +218,7 @@ class Run:
                 return
             self._driver = threading.get_ident()  # nobody begins to advance it meanwhile
         self._finish()
+        self._driver = None
 
     def forget(self, keys: Iterable[str]) -> None:
         """Lets go of the values of some items; whoever asks for them again finds them in the cache."""

@@ -104,6 +104,7 @@ class Feed:
             self._calls.append((call, keys))
             if not self._is_inline:
                 self._has_logged = submit([call], log=not self._has_logged) or self._has_logged
+                self._has_computed = self._has_computed or call.has_computed
 
     def _pulled(self) -> list[object]:
         """Some items; what the source raises is raised after the outputs of the items before."""
