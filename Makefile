@@ -46,7 +46,7 @@ format: $(VENV)/.test ## rewrite the code in the project's style
 	$(PY) -m ruff format
 
 docs: $(VENV)/.test ## build the documentation into site/, where a broken link or reference fails
-	$(PY) -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
 
 # Resolved on the oldest supported Python: what it needs includes what newer ones need (tests/test_lock.py checks).
 lock: ## choose the newest versions of everything, and write them to constraints.txt
