@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import os
 import subprocess
 import sys
 import typing as tp
@@ -197,7 +198,9 @@ def test_each_way_to_import_is_seen(line: str, tmp_path: Path) -> None:
 
 def run(code: str) -> str:
     """What `code` prints in a fresh interpreter."""
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    # what a user has: modules are compiled once, whatever the environment of the tests says
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env).stdout
 
 
 def test_import_is_light() -> None:
