@@ -84,8 +84,8 @@ class Bound:
         self._known: Identity | None = None
         self._work_now: Work | None = None
         self.__doc__ = method.__doc__
-        self.__name__ = method.name
-        self.__wrapped__ = method.func.__get__(model)
+        self.__name__: str = method.name
+        self.__wrapped__: tp.Any = method.func.__get__(model)
 
     def __reduce__(self) -> tuple[tp.Any, ...]:
         return rebind, (self._model, self._method.owner, self._method.name)

@@ -10,7 +10,7 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("the commands of cachedmodel need typer: pip install 'cachedmodel[cli]'") from None
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="cachedmodel",
     help="Models whose methods are computed once: commands beside the library.",
     no_args_is_help=True,

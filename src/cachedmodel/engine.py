@@ -56,7 +56,7 @@ class Memory:
     def __init__(self) -> None:
         self.results: dict[str, Outcome] = {}
         self.forced: set[str] = set()
-        self.pace = Pace()
+        self.pace: Pace = Pace()
         self._temporary: Cache | None = None
 
     def temporary(self, infra: Infra) -> Cache:
@@ -202,11 +202,11 @@ class Call:
     """
 
     def __init__(self, work: Work, items: Mapping[str, object], *, is_guarded: bool = True) -> None:
-        self.work = work
+        self.work: Work = work
         self.items = items
         self.values: dict[str, object] = {}
         self.errors: dict[str, BaseException] = {}
-        self.is_cancelled = False
+        self.is_cancelled: bool = False
         self._is_guarded = is_guarded
         self._parts: dict[str, Part] = {}  # what computes an item
         self._made: list[Part] = []

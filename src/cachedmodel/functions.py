@@ -160,7 +160,7 @@ class CachedFunction(tp.Generic[P, R]):
 
     def __init__(self, func: Callable[P, R], infra: InfraDict) -> None:
         functools.update_wrapper(tp.cast("Callable[..., tp.Any]", self), func)
-        self.config = _factory(func, infra)
+        self.config: ConfigFactory[P, R] = _factory(func, infra)
         self._kept: dict[tuple[object, ...], FunctionConfig[R]] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -38,15 +38,15 @@ class Row:
     __slots__ = ("atom", "default", "digest", "field", "head", "inner", "name", "names", "path", "same")
 
     def __init__(self, field: Field, path: str, names: tuple[str, ...]) -> None:
-        self.field = field
-        self.name = field.name
-        self.head = field.head
-        self.same = field.same
-        self.path = path
-        self.names = names  # that lead to it
+        self.field: Field = field
+        self.name: str = field.name
+        self.head: bytes = field.head
+        self.same: tuple[bytes, bytes] | None = field.same
+        self.path: str = path
+        self.names: tuple[str, ...] = names  # that lead to it
         self.atom: object = _NEVER  # the default itself, where it cannot change: no need to encode it
         self.default: bytes | None = None  # its encoding, if today's default is still the first one
-        self.digest = ""  # otherwise that of the first one
+        self.digest: str = ""  # otherwise that of the first one
         self.inner: dict[tuple[type, bool], tuple[bytes, Place]] = {}  # of models that are or contain its value
 
 
@@ -71,7 +71,7 @@ class Baseline:
     """
 
     def __init__(self, known: tp.Mapping[str, str] | None = None) -> None:
-        self.known = dict(known or {})
+        self.known: dict[str, str] = dict(known or {})
         self.fresh: dict[str, str] = {}
         self._places: dict[tuple[type, str, frozenset[str]], Place] = {}
 
@@ -319,11 +319,12 @@ class Identity:
         found = Pass(baseline, exclude)
         encoding = found.top(model)
         self._model, self._baseline, self._exclude = model, baseline, exclude
-        self._own = self.uid = _uid.text(readable(found.shown), encoding) if encoding else "default"
+        self.uid: str = _uid.text(readable(found.shown), encoding) if encoding else "default"
+        self._own = self.uid
         self._watched, self._opaque = found.watched, found.opaque
         self._complete: bytes | None = None
-        self.shown = found.shown
-        self.mutable = found.opaque or bool(found.watched)
+        self.shown: list[Shown] = found.shown
+        self.mutable: bool = found.opaque or bool(found.watched)
 
     def rename(self, uid: str) -> None:
         """Gives it another uid, of a method that asks for more than the configuration."""

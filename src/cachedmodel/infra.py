@@ -118,7 +118,7 @@ class Infra(pydantic.BaseModel):
     """
 
     # deferred: building a schema takes as long as importing all of the package
-    model_config = pydantic.ConfigDict(
+    model_config: tp.ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(
         extra="forbid", validate_assignment=True, hide_input_in_errors=True, defer_build=True
     )
     __slots__ = ("__infra_given__", "__infra_layers__")

@@ -60,10 +60,10 @@ class Method:
         where = f"{self.kind} {getattr(func, '__qualname__', func)}"
         self._check_function(where)
         _check_exclude(exclude, where)
-        self.settings = _infra.validated(tp.cast("Mapping[str, object]", settings or {}), where)
+        self.settings: dict[str, tp.Any] = _infra.validated(tp.cast("Mapping[str, object]", settings or {}), where)
         if "version" in self.settings or "methods" in self.settings:
             raise DefinitionError(f"{where}: 'version' and 'methods' belong to the class, not to one of its methods")
-        self.__isabstractmethod__ = bool(getattr(func, "__isabstractmethod__", False))
+        self.__isabstractmethod__: bool = bool(getattr(func, "__isabstractmethod__", False))
         self.__doc__ = func.__doc__
         self.__wrapped__ = func
 

@@ -359,8 +359,9 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
     'param=3'
     """
 
-    # deferred for this class alone: building a schema takes as long as importing all of the package
-    model_config = pydantic.ConfigDict(extra="forbid", defer_build=True)  # pydantic's mypy plugin reads it here
+    # deferred for this class alone: building a schema takes as long as importing all of the package; pydantic's mypy
+    # plugin reads it here
+    model_config: tp.ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", defer_build=True)
     __slots__ = ("__cachedmodel__", "__weakref__")
     __infra_defaults__: tp.ClassVar[dict[str, tp.Any]]
     __infra_resolver__: tp.ClassVar[Resolver]

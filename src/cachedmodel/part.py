@@ -47,12 +47,12 @@ class Part:
     """
 
     def __init__(self, keys: Sequence[str], run: Run | None = None, *, is_inline: bool = False) -> None:
-        self.keys = list(keys)
+        self.keys: list[str] = list(keys)
         self.run = run
         self.is_inline = is_inline
         self.handle: Handle | None = None
         self.keeper: Keeper | None = None
-        self.is_dropped = False
+        self.is_dropped: bool = False
         self._lock = threading.Lock()
         self._is_over = False
         self._unseen = set(keys)

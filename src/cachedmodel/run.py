@@ -141,11 +141,11 @@ class Run:
         self, target: Target, compute: Compute, items: Mapping[str, object], stored: frozenset[str] = frozenset()
     ) -> None:
         self.target = target
-        self.items = dict(items)
+        self.items: dict[str, object] = dict(items)
         self.results: dict[str, Outcome] = {}
         self.unstored: dict[str, BaseException] = {}
         self.error: BaseException | None = None
-        self.finished = False
+        self.finished: bool = False
         self._compute = compute
         self._stored = stored
         self._cannot_write = False

@@ -18,8 +18,8 @@ class State(dict["Method", "Bound"]):
     __slots__ = ("arrived", "frozen")
 
     def __init__(self, arrived: bool = False) -> None:
-        self.frozen = False
-        self.arrived = arrived  # by pickle: mode="force" was for the sender to do
+        self.frozen: bool = False
+        self.arrived: bool = arrived  # by pickle: mode="force" was for the sender to do
 
 
 # held for moments, and never across a fork: the child would wait for a thread that it does not have

@@ -63,11 +63,11 @@ class Feed:
     """
 
     def __init__(self, work: Work, items: Iterable[tp.Any], key: Callable[[tp.Any], str]) -> None:
-        self.work = work
+        self.work: Work = work
         self._is_inline = work.infra.cluster in INLINE
         self._is_pool = work.infra.cluster in POOLS
-        self.total = len(items) if isinstance(items, Sized) else None
-        self.is_finite = self.total is not None or not (self._is_inline or self._is_pool)
+        self.total: int | None = len(items) if isinstance(items, Sized) else None
+        self.is_finite: bool = self.total is not None or not (self._is_inline or self._is_pool)
         self._source = iter(items)
         self._broken: Exception | None = None
         self._key = key

@@ -21,7 +21,7 @@ if tp.TYPE_CHECKING:
     from .executors import Handle
     from .infra import Infra
 
-logger = logging.getLogger("cachedmodel")
+logger: logging.Logger = logging.getLogger("cachedmodel")
 POOLS = ("threadpool", "processpool")
 _RECORD = "job.json"
 _MOST_JOBS = 128  # of one map on a cluster, unless it says otherwise

@@ -147,7 +147,7 @@ class Encoding:
 
     def __init__(self) -> None:
         self.watched: list[Watched] = []
-        self.opaque = False
+        self.opaque: bool = False
 
     def model(self, value: tp.Any) -> bytes:  # Any: a pydantic model, which this layer does not import
         """A model is its class and all of its fields."""

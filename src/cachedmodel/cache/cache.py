@@ -37,7 +37,7 @@ class Cache:
     def __init__(self, folder: str, root: str, *, single: bool, options: Options) -> None:
         self.folder = folder
         self.root = root
-        self.options = options
+        self.options: Options = options
         self.single = single
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)

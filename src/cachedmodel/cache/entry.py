@@ -30,8 +30,8 @@ class Entry:
 
     def __init__(self, folder: str, options: Options, lock: RLock, committed: Callable[[Iterable[str]], None]) -> None:
         self.folder = folder
-        self.path = f"{folder}/{NAME}"
-        self.options = options
+        self.path: str = f"{folder}/{NAME}"
+        self.options: Options = options
         self.lock = lock
         self._committed = committed
         #: Seed of a file that turned out to be unreadable: it counts as missing until another replaces it.

@@ -166,8 +166,8 @@ class File:
     __slots__ = ("__weakref__", "fd", "path")
 
     def __init__(self, path: str) -> None:
-        self.fd = -1
-        self.path = path
+        self.fd: int = -1
+        self.path: str = path
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def pread(self, size: int, offset: int) -> bytes:
@@ -244,7 +244,7 @@ class _OpenFiles:
         self._lock = threading.Lock()
 
 
-open_files = _OpenFiles()
+open_files: _OpenFiles = _OpenFiles()
 os.register_at_fork(after_in_child=open_files.forget_lock)
 
 _warned: set[str] = set()

@@ -42,7 +42,7 @@ class Index:
         self._most_found = most_found
         self._most_loaded = most_loaded
         self.accept: Callable[[bytes], bool] | None = None
-        self.looked = False
+        self.looked: bool = False
         self._shards: dict[str, Shard] = {}
         #: Those that count, newest first.
         self._newest: list[Shard] = []

@@ -24,10 +24,10 @@ class Where:
     __slots__ = ("failed", "offset", "shard", "size")
 
     def __init__(self, shard: Shard, offset: int, size: int, failed: bool) -> None:
-        self.shard = shard
-        self.offset = offset
-        self.size = size
-        self.failed = failed
+        self.shard: Shard = shard
+        self.offset: int = offset
+        self.size: int = size
+        self.failed: bool = failed
 
 
 def record_at(file: File, data: bytes, seed: int, offset: int, size: int) -> frames.Record:

@@ -36,7 +36,7 @@ class Shard:
     """What is known of one shard file."""
 
     def __init__(self, folder: str, name: str) -> None:
-        self.path = f"{folder}/{name}"
+        self.path: str = f"{folder}/{name}"
         self.name = name
         self.header: frames.Header | None = None
         self.footer: footer.Footer | None = None
@@ -47,9 +47,9 @@ class Shard:
         #: Written by this process: its writer fills the table, and nobody tails it.
         self.own = False
         #: Never read: alien, damaged from the start, or of another identity.
-        self.ignored = False
+        self.ignored: bool = False
         #: Position up to which the table is filled.
-        self.position = 0
+        self.position: int = 0
         #: Offsets of frames that turned out to be damaged.
         self.bad: set[int] = set()
         #: Hashes of keys whose frames are damaged, as the footer tells.

@@ -48,7 +48,7 @@ class Sharded:
 
     def __init__(self, folder: str, options: Options, lock: RLock, committed: Callable[[Iterable[str]], None]) -> None:
         self.folder = folder
-        self.options = options
+        self.options: Options = options
         self.lock = lock
         #: Seconds between commits.
         self.block_s = BLOCK_S

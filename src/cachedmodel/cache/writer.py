@@ -25,13 +25,13 @@ class ShardWriter:
     def __init__(
         self, folder: str, generation: int, *, clears: bool, identity: bytes, provenance: bytes, permissions: int | None
     ) -> None:
-        self.name = random_name() + SUFFIX
-        self.path = f"{folder}/{self.name}"
+        self.name: str = random_name() + SUFFIX
+        self.path: str = f"{folder}/{self.name}"
         self.fd = create(self.path, permissions)
-        self.seed = int.from_bytes(os.urandom(8), "little")
+        self.seed: int = int.from_bytes(os.urandom(8), "little")
         flags = frames.CLEARS if clears else 0
         data = frames.pack_header(frames.SHARD_MAGIC, self.seed, generation, flags, identity, provenance)
-        self.header = frames.Header(self.seed, generation, flags, identity, provenance, len(data))
+        self.header: frames.Header = frames.Header(self.seed, generation, flags, identity, provenance, len(data))
         self._parts: list[Buffer] = [data]
         #: Where the next frame goes.
         self.position = len(data)

@@ -54,13 +54,13 @@ class Reader:
     )
 
     def __init__(self, payload: memoryview, views: bool, allow_pickle: bool, load_named: LoadNamed) -> None:
-        self.payload = payload
-        self.views = views
-        self.allow_pickle = allow_pickle
-        self.load_named = load_named
+        self.payload: memoryview[int] = payload
+        self.views: bool = views
+        self.allow_pickle: bool = allow_pickle
+        self.load_named: LoadNamed = load_named
         self.position = 0
-        self.data = b""
-        self.end = 0  # of what was used of the payload
+        self.data: bytes = b""
+        self.end: int = 0  # of what was used of the payload
         self.depth = 0
         self.hashed = 0
         self.met: list[object] = []

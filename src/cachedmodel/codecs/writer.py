@@ -35,7 +35,7 @@ class Writer:
     def __init__(self) -> None:
         self.out = bytearray()
         self.buffers: list[list[Buffer]] = []
-        self.pickled = False
+        self.pickled: bool = False
         self.depth = 0
         self.hashed = 0  # inside how many keys or set elements we are
         self.expansions = 0

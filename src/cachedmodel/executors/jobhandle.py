@@ -24,7 +24,7 @@ class JobHandle:
         self.job_id: str = job_id
         self.folder: str = folder
         self.cluster = cluster
-        self.files = JobFiles(folder, job_id)
+        self.files: JobFiles = JobFiles(folder, job_id)
         self._batch: Batch | None = None
         self._over_since: float | None = None
         self._error: BaseException | None = None

@@ -20,7 +20,7 @@ from cachedmodel.executors.cores import usable_cores
 from cachedmodel.executors.places import lend_place, set_place
 from cachedmodel.executors.queue import Queue, Ticket
 
-logger = logging.getLogger("cachedmodel")
+logger: logging.Logger = logging.getLogger("cachedmodel")
 _number = itertools.count(1)
 
 

@@ -113,7 +113,7 @@ class Controller:
 
 
 _FORMAT = "JobArrayID:|,State:|,exit_code:|,SubmitTime:|,RestartCnt:|,EndTime:|"
-controller = Controller()
+controller: Controller = Controller()
 
 
 def ended_as(job_id: str) -> Seen | None:

@@ -35,7 +35,7 @@ class Texts:
         self.module = module
         self.imports: set[str] = set()
         self.notes: list[str] = []
-        self.place = module.__name__
+        self.place: str = module.__name__
         self._has_default = False
 
     def note(self, text: str) -> None:

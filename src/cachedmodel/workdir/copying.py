@@ -20,7 +20,7 @@ from .activation import MANIFEST
 from .commits import Commit, find_commits
 from .sources import Source, find_sources
 
-logger = logging.getLogger("cachedmodel")
+logger: logging.Logger = logging.getLogger("cachedmodel")
 
 COMMITS = "commits.json"
 _LARGE = 100 * 2**20

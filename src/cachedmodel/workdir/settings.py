@@ -44,7 +44,7 @@ class WorkDir(pydantic.BaseModel):
     WorkDir(copied=('my_package', 'configs/', 'train.py'), excludes=('*.ipynb', '.*'))
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config: tp.ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     copied: Sequence[str | Path]
     folder: str | Path | None = None
