@@ -98,10 +98,10 @@ class ClusterExecutor:
         if self._cluster == "slurm":
             _check_for_sbatch(self._folder)
         folder = make_batch_folder(self._folder)
-        began = time.time()
+        began, most = time.time(), max_jobs or self._max_jobs or MAX_JOBS
         try:
             with _as_outside_of_jobs():
-                jobs = self._submit_arrays(packed, folder, max_jobs or self._max_jobs or MAX_JOBS)
+                jobs = self._submit_arrays(packed, folder, most)
         except (RuntimeError, ValueError, NameError, AssertionError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items()) or "none"
             remedy = slurm.remedy(str(error)) if self._cluster == "slurm" else "Change the settings"
@@ -109,7 +109,7 @@ class ClusterExecutor:
                 f"{self._cluster!r} did not accept the submission: {error}\n{remedy}; given were: {given}."
             ) from error
         timeout_min = tp.cast("float | None", self._parameters.get("timeout_min"))
-        batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began)
+        batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began, most)
         write_record(os.path.join(folder, BATCH), batch)
         if self._cluster == "slurm":
             return [attach_job(self._cluster, folder, job.job_id) for job in jobs]

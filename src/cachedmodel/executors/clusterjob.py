@@ -17,6 +17,7 @@ from submitit.core.utils import DelayedSubmission, UncompletedJobError
 
 from cachedmodel.executors import slurm
 from cachedmodel.executors.jobfiles import JobFiles, Started, read_record, remove, touch, write_bytes, write_record
+from cachedmodel.executors.lending import SlurmPlace
 from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import own_import_path
 from cachedmodel.executors.places import set_place, set_ranks
@@ -34,7 +35,7 @@ class JobCall:
 
     def __init__(self, call: bytes) -> None:
         self.call = call
-        self.path: list[str] = own_import_path()
+        self.path = own_import_path()
 
     def __call__(self) -> None:
         """Runs the call; what it raises is kept in a file, and raised again so that the scheduler sees a failure."""
@@ -45,7 +46,7 @@ class JobCall:
         end_earlier_run(files, rank)
         remove(files.raised(rank))  # of a run before the job was queued again
         sys.path[1:1] = [folder for folder in self.path if folder not in sys.path]
-        set_place(_Place(files))
+        set_place(SlurmPlace(files) if environment.cluster == "slurm" else _Place(files))
         set_ranks(rank, environment.num_tasks)
         try:
             pickle.loads(self.call)()
@@ -100,7 +101,7 @@ class _Signals:
         self.preempted = preempted
         for each in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(each, signal.SIG_IGN)
-        why = "is preempted, and will be queued again" if preempted else "is ended by Slurm"
+        why = "is preempted, and queued again" if preempted else "was cancelled, preempted, or is out of time"
         raise Stopped(f"{name}: job {self._job_id} {why}")
 
     def _is_preempted(self, number: int) -> bool:
