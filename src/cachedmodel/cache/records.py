@@ -7,9 +7,6 @@ import typing as tp
 from . import frames
 from .files import File, Torn, Unreadable, open_files
 
-if tp.TYPE_CHECKING:
-    from .shard import Shard
-
 #: Codecs (whatever their version) whose payload is given as a view of a memory map.
 MAPPED_CODEC = "memmap"
 
@@ -18,13 +15,27 @@ _SMALL = 1 << 15
 _MOST_AHEAD = 1 << 20
 
 
+class Holder(tp.Protocol):
+    """What records are in: a shard, as its readers see it."""
+
+    name: str
+    path: str
+    header: frames.Header | None
+
+    def owner(self) -> int: ...
+
+    def view(self, file: File, start: int, length: int) -> memoryview: ...
+
+    def spoil(self, offset: int, why: str) -> None: ...
+
+
 class Where:
     """A value or failure that is not in a column: which frame of which shard holds it."""
 
     __slots__ = ("failed", "offset", "shard", "size")
 
-    def __init__(self, shard: Shard, offset: int, size: int, failed: bool) -> None:
-        self.shard: Shard = shard
+    def __init__(self, shard: Holder, offset: int, size: int, failed: bool) -> None:
+        self.shard: Holder = shard
         self.offset: int = offset
         self.size: int = size
         self.failed: bool = failed
