@@ -377,12 +377,12 @@ class Map(Method, tp.Generic[I_contra, Y_co]):
         return outputs[0] if outputs else None
 
 
-class LambdaItem(tp.Any):  # type: ignore[misc]  # stands for an item type that checkers cannot know: a lambda's
+class _LambdaItem(tp.Any):  # type: ignore[misc]  # stands for an item type that checkers cannot know: a lambda's
     """For type checkers: the items of an ``item_uid`` that is a lambda."""
 
 
 # bound=Any: a lambda's parameter is Any, not object; default: what X is where it cannot be solved
-X = TypeVar("X", bound=tp.Any, default=LambdaItem)
+X = TypeVar("X", bound=tp.Any, default=_LambdaItem)
 
 
 class MapDecorator(tp.Generic[X]):
@@ -395,7 +395,7 @@ class MapDecorator(tp.Generic[X]):
 
     @tp.overload
     def __call__(
-        self: MapDecorator[LambdaItem] | MapDecorator[object], func: Callable[[S, list[I]], Iterator[Y]], /
+        self: MapDecorator[_LambdaItem] | MapDecorator[object], func: Callable[[S, list[I]], Iterator[Y]], /
     ) -> Map[I, Y]: ...
     @tp.overload
     def __call__(self, func: Callable[[S, list[X]], Iterator[Y]], /) -> Map[X, Y]: ...

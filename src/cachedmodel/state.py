@@ -23,7 +23,7 @@ class State(dict["Method", "Bound"]):
 
 
 # held for moments, and never across a fork: the child would wait for a thread that it does not have
-first_look = threading.RLock()
+first_look: threading.RLock = threading.RLock()
 os.register_at_fork(before=first_look.acquire, after_in_parent=first_look.release, after_in_child=first_look.release)
 
 

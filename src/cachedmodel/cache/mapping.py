@@ -84,7 +84,7 @@ class CacheDict(MutableMapping[str, V]):
         allow_pickle: bool = True,
         trusted_users: tuple[str, ...] = (),
     ) -> None:
-        self.folder = os.path.abspath(os.path.expandvars(os.path.expanduser(os.fspath(folder))))
+        self.folder: str = os.path.abspath(os.path.expandvars(os.path.expanduser(os.fspath(folder))))
         self.keep_in_ram = keep_in_ram
         self._options = Options(
             codec=codec, permissions=permissions, allow_pickle=allow_pickle, trusted_users=tuple(trusted_users)

@@ -43,7 +43,7 @@ class Shard:
         #: Key -> value of a column, `Where` or DELETED; None while only the footer is used.
         self.table: dict[str, object] | None = None
         #: When the table of a sealed shard was filled, because many of its keys were asked; 0 if it was not.
-        self.loaded = 0.0
+        self.loaded: float = 0.0
         #: Written by this process: its writer fills the table, and nobody tails it.
         self.own = False
         #: Never read: alien, damaged from the start, or of another identity.

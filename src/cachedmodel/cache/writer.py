@@ -27,14 +27,14 @@ class ShardWriter:
     ) -> None:
         self.name: str = random_name() + SUFFIX
         self.path: str = f"{folder}/{self.name}"
-        self.fd = create(self.path, permissions)
+        self.fd: int = create(self.path, permissions)
         self.seed: int = int.from_bytes(os.urandom(8), "little")
         flags = frames.CLEARS if clears else 0
         data = frames.pack_header(frames.SHARD_MAGIC, self.seed, generation, flags, identity, provenance)
         self.header: frames.Header = frames.Header(self.seed, generation, flags, identity, provenance, len(data))
         self._parts: list[Buffer] = [data]
         #: Where the next frame goes.
-        self.position = len(data)
+        self.position: int = len(data)
         self._hashes = array("Q")
         self._places = array("Q")
 

@@ -58,11 +58,11 @@ class Reader:
         self.views: bool = views
         self.allow_pickle: bool = allow_pickle
         self.load_named: LoadNamed = load_named
-        self.position = 0
+        self.position: int = 0
         self.data: bytes = b""
         self.end: int = 0  # of what was used of the payload
-        self.depth = 0
-        self.hashed = 0
+        self.depth: int = 0
+        self.hashed: int = 0
         self.met: list[object] = []
         self.shapes: list[tuple[str, ...]] = []
         self.classes: list[type] = []

@@ -33,12 +33,12 @@ class Writer:
     __slots__ = ("buffers", "classes", "depth", "expansions", "hashed", "memo", "met", "out", "pickled", "shapes")
 
     def __init__(self) -> None:
-        self.out = bytearray()
+        self.out: bytearray = bytearray()
         self.buffers: list[list[Buffer]] = []
         self.pickled: bool = False
-        self.depth = 0
-        self.hashed = 0  # inside how many keys or set elements we are
-        self.expansions = 0
+        self.depth: int = 0
+        self.hashed: int = 0  # inside how many keys or set elements we are
+        self.expansions: int = 0
         self.memo: dict[int, int] = {}  # id → index in `met`; -1 while the object is being written
         self.met: list[object] = []  # also keeps the objects alive, so that ids are not used again
         self.shapes: dict[tuple[str, ...], int] = {}

@@ -31,7 +31,7 @@ class PoolCall:
     folder: str | None = None
 
     def __init__(self, pool: Pool, call: Callable[[], object]) -> None:
-        self.call = call
+        self.call: Callable[[], object] = call
         self.ticket: Ticket[PoolCall]
         self.cancel_asked = False
         self._pool = pool

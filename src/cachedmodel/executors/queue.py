@@ -36,8 +36,8 @@ class Queue(tp.Generic[T]):
     """What waits, how many do, and how many are running."""
 
     def __init__(self) -> None:
-        self.running = 0
-        self.waiting = 0
+        self.running: int = 0
+        self.waiting: int = 0
         self._arrays: deque[Array[T]] = deque()
 
     def put(self, items: Iterable[T], *, places: int, max_jobs: int | None = None) -> list[Ticket[T]]:
