@@ -135,12 +135,12 @@ def run_pyright(
     ]
 
 
-def pyright(*arguments: str, cwd: Path) -> dict[str, tp.Any]:  # Any: the report, as JSON
+def pyright(*arguments: str, cwd: Path, **environment: str) -> dict[str, tp.Any]:  # Any: the report, as JSON
     """The report of pyright, which comes with its node from PyPI: nothing is downloaded here."""
     done = subprocess.run(
         [sys.executable, "-m", "pyright", *arguments, "--outputjson"],
         cwd=cwd,
-        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
+        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", **environment},
         capture_output=True,
         text=True,
     )
