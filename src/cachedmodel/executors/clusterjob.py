@@ -35,7 +35,7 @@ class JobCall:
 
     def __init__(self, call: bytes) -> None:
         self.call = call
-        self.path = own_import_path()
+        self.path: list[str] = own_import_path()
 
     def __call__(self) -> None:
         """Runs the call; what it raises is kept in a file, and raised again so that the scheduler sees a failure."""

@@ -67,12 +67,12 @@ class JobFiles:
         self.folder = folder
         self.job_id = job_id
         stem = os.path.join(folder, job_id)
-        self.batch = os.path.join(folder, BATCH)
-        self.submitted = f"{stem}_submitted.pkl"
-        self.started = f"{stem}_started.json"
-        self.ended = f"{stem}_ended.json"
-        self.cancel = f"{stem}_cancel"
-        self.waits = f"{stem}_waits"
+        self.batch: str = os.path.join(folder, BATCH)
+        self.submitted: str = f"{stem}_submitted.pkl"
+        self.started: str = f"{stem}_started.json"
+        self.ended: str = f"{stem}_ended.json"
+        self.cancel: str = f"{stem}_cancel"
+        self.waits: str = f"{stem}_waits"
 
     def result(self, rank: int) -> str:
         return os.path.join(self.folder, f"{self.job_id}_{rank}_result.pkl")
