@@ -361,3 +361,17 @@ def test_the_cores_of_a_job_are_those_it_asked_for(tmp_path: Path, monkeypatch: 
 
     assert handle.wait(PATIENCE_S)
     assert [(tmp_path / "note").read_text().split("\n")[line] for line in (0, 2)] == ["1", "1"]
+
+
+def test_gpus_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each job has GPUs of its own, of those that this process may use; more than there are is refused."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    settings = {"gpus_per_node": 1}
+    executor = get_executor("local", folder=str(tmp_path / "jobs"), parameters=settings, max_jobs=3)
+    handles = executor.submit([partial(calls.hold_gpu, tmp_path)] * 3)
+
+    assert all(handle.wait(PATIENCE_S) for handle in handles)
+    assert [handle.error() for handle in handles] == [None] * 3
+    assert {path.name[:9] for path in tmp_path.glob("was-*")} == {"was-gpu-4", "was-gpu-7"}
+    with pytest.raises(InfraError, match="gpus_per_node=3, but this machine has 2: ask for fewer"):
+        get_executor("local", folder=str(tmp_path / "jobs"), parameters={"gpus_per_node": 3})

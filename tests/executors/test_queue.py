@@ -7,7 +7,7 @@ import typing as tp
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cachedmodel.executors.queue import Queue, Ticket
+from cachedmodel.executors.queue import Needs, Queue, Ticket
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -79,3 +79,25 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueue: tp.Any = QueueMachine.TestCase  # Any: unittest's own class, made by Hypothesis
+
+
+def test_items_take_what_they_need_of_the_machine() -> None:
+    """So many run that cores and GPUs suffice; one that needs more than there is runs alone."""
+    queue: Queue[str] = Queue()
+    queue.put("ab", places=9, needs=Needs(cores=2, of_cores=4))
+    queue.put("c", places=9, needs=Needs(cores=1, of_cores=4, gpus=1, of_gpus=1))
+    queue.put("d", places=9, needs=Needs(cores=8, of_cores=4))
+    first, second = queue.take(), queue.take()
+    assert (first and first.item, second and second.item, queue.take()) == ("a", "b", None)
+    assert first is not None
+    assert second is not None
+    queue.leave(first)
+    third = queue.take()
+    assert third is not None
+    assert (third.item, queue.take()) == ("c", None)
+    queue.leave(second)
+    assert queue.take() is None
+    queue.leave(third)
+    last = queue.take()
+    assert last is not None
+    assert last.item == "d"

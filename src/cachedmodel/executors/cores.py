@@ -1,8 +1,9 @@
-"""How many cores this process may use: the machine's, less what affinity, cgroup and the pool around it take."""
+"""How many cores and which GPUs this process may use: the machine's, less what affinity, cgroup and the pool around it take."""
 
 from __future__ import annotations
 
 import functools
+import glob
 import math
 import os
 from collections.abc import MutableMapping
@@ -23,6 +24,16 @@ def usable_cores() -> int:
     most = int(wanted) if wanted.isdecimal() and int(wanted) else math.inf
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min(affinity, _cgroup_quota(), most)))
+
+
+def usable_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: those it names, else all of the machine."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [
+            device for device in (name.strip() for name in named.split(",")) if device not in ("", "-1", "NoDevFiles")
+        ]
+    return sorted((path[len("/dev/nvidia") :] for path in glob.glob("/dev/nvidia[0-9]*")), key=int)
 
 
 def set_share(cores: int) -> None:

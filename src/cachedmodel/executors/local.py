@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cachedmodel.errors import InfraError, JobLostError
 from cachedmodel.executors import interpreter, runner
 from cachedmodel.executors.base import Status
-from cachedmodel.executors.cores import limit_threads, usable_cores
+from cachedmodel.executors.cores import limit_threads, usable_cores, usable_gpus
 from cachedmodel.executors.exits import describe_exit
 from cachedmodel.executors.jobfiles import (
     Batch,
@@ -36,6 +36,7 @@ from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import interpreter_command
 from cachedmodel.executors.places import lend_place
 from cachedmodel.executors.processid import is_alive, process_id
+from cachedmodel.executors.queue import Needs
 from cachedmodel.executors.worker import Surroundings
 
 if tp.TYPE_CHECKING:
@@ -55,8 +56,9 @@ class LocalExecutor:
         Where each submission makes a folder of its own.
     parameters
         ``timeout_min`` (None: no limit), ``tasks_per_node`` (processes that each run the call), ``cpus_per_task``
-        (limits BLAS, OpenMP and `usable_cores` in the job), ``conda_env`` and ``max_pickle_size_gb`` count; what only a
-        cluster can do is ignored.
+        (limits BLAS, OpenMP and `usable_cores` in the job; the cores of the machine are shared out), ``gpus_per_node`` (the
+        GPUs are shared out, by CUDA_VISIBLE_DEVICES), ``conda_env`` and ``max_pickle_size_gb`` count; what only a cluster can
+        do is ignored.
     max_jobs
         Never start a job while that many jobs of this process are running; the cores by default.
     survive_submitter
@@ -75,6 +77,9 @@ class LocalExecutor:
             raise InfraError(
                 f"nodes={parameters['nodes']} cannot work with cluster='local': use nodes=1, or a cluster."
             )
+        wanted, gpus = parameters.get("gpus_per_node") or 0, len(usable_gpus())
+        if gpus and tp.cast(int, wanted) > gpus:  # where there are none, a program that can do without them runs
+            raise InfraError(f"gpus_per_node={wanted}, but this machine has {gpus}: ask for fewer, or use a cluster.")
         self._folder = folder
         self._parameters = {name: value for name, value in parameters.items() if value is not None}
         self._max_jobs = max_jobs
@@ -91,6 +96,7 @@ class LocalExecutor:
         write_submissions(calls, [each.submitted for each in files], self._parameters)
         ranks = tp.cast(int, self._parameters.get("tasks_per_node", 1))
         timeout_min = tp.cast("float | None", self._parameters.get("timeout_min"))
+        gpus = usable_gpus()
         surroundings = Surroundings.of_this_process()
         if "cpus_per_task" in self._parameters:
             cores = tp.cast(int, self._parameters["cpus_per_task"])
@@ -105,12 +111,22 @@ class LocalExecutor:
             ranks=ranks,
             timeout_min=timeout_min,
             surroundings=surroundings,
+            needs=self._needs(ranks, len(gpus), is_bounded=bool(max_jobs or self._max_jobs)),
+            gpus=tuple(gpus),
         )
         with _client.lock:
             name = _client.ready(folder)
             write_record(files[0].batch, Batch("local", ranks, timeout_min, name))
             _client.send(order)
         return [LocalHandle(folder, each.job_id) for each in files]
+
+    def _needs(self, ranks: int, gpus: int, *, is_bounded: bool) -> Needs:
+        """What a job takes. If it does not ask for cores it takes one, unless max_jobs says how many jobs there may be."""
+        cores = tp.cast("int | None", self._parameters.get("cpus_per_task"))
+        wanted = tp.cast(int, self._parameters.get("gpus_per_node", 0))
+        if cores is None and not is_bounded:
+            cores = 1
+        return Needs((cores or 0) * ranks, usable_cores(), wanted if gpus else 0, gpus)
 
 
 class LocalHandle:

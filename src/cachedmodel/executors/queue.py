@@ -13,6 +13,16 @@ from collections.abc import Callable, Iterable
 T = tp.TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Needs:
+    """What each item takes of the machine, of how much there is for all; 0: it is not counted."""
+
+    cores: int = 0
+    of_cores: int = 0
+    gpus: int = 0
+    of_gpus: int = 0
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Array(tp.Generic[T]):
     """Items submitted together: how many places they may see taken in all, and how many they may take themselves."""
@@ -20,6 +30,7 @@ class Array(tp.Generic[T]):
     places: int
     max_jobs: int
     waiting: deque[Ticket[T]]
+    needs: Needs = Needs()
     running: int = 0
 
 
@@ -38,10 +49,14 @@ class Queue(tp.Generic[T]):
     def __init__(self) -> None:
         self.running: int = 0
         self.waiting: int = 0
+        self._cores = 0
+        self._gpus = 0
         self._arrays: deque[Array[T]] = deque()
 
-    def put(self, items: Iterable[T], *, places: int, max_jobs: int | None = None) -> list[Ticket[T]]:
-        array = Array[T](places, places if max_jobs is None else max_jobs, deque())
+    def put(
+        self, items: Iterable[T], *, places: int, max_jobs: int | None = None, needs: Needs | None = None
+    ) -> list[Ticket[T]]:
+        array = Array[T](places, places if max_jobs is None else max_jobs, deque(), needs or Needs())
         array.waiting.extend(Ticket(item, array) for item in items)
         self._arrays.append(array)
         self.waiting += len(array.waiting)
@@ -58,7 +73,7 @@ class Queue(tp.Generic[T]):
                 array.waiting.popleft()
             if not array.waiting:
                 self._arrays.remove(array)
-            elif self.running >= array.places:
+            elif self.running >= array.places or not self._has_room(array.needs):
                 return None
             elif array.running < array.max_jobs:
                 self.waiting -= 1
@@ -70,11 +85,21 @@ class Queue(tp.Generic[T]):
         """The place of a running one is free: it ended, or waits for others."""
         self.running -= 1
         ticket.array.running -= 1
+        self._cores -= ticket.array.needs.cores
+        self._gpus -= ticket.array.needs.gpus
 
     def resume(self, ticket: Ticket[T]) -> None:
         """One that waited for others goes on at once, if need be beyond the bound."""
         self.running += 1
         ticket.array.running += 1
+        self._cores += ticket.array.needs.cores
+        self._gpus += ticket.array.needs.gpus
+
+    def _has_room(self, needs: Needs) -> bool:
+        """Whether one more of these fits; alone, one always does."""
+        cores = not needs.cores or self._cores + needs.cores <= needs.of_cores
+        gpus = not needs.gpus or self._gpus + needs.gpus <= needs.of_gpus
+        return not self.running or (cores and gpus)
 
     def withdraw(self, ticket: Ticket[T]) -> None:
         """One that has not started never does."""

@@ -17,12 +17,14 @@ import select
 import signal
 import time
 import typing as tp
+from collections import Counter
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from cachedmodel.executors.exits import describe_exit, kill_group, see_off
 from cachedmodel.executors.jobfiles import Ended, JobFiles, Started, read_record, write_record
 from cachedmodel.executors.processid import process_id
-from cachedmodel.executors.queue import Queue, Ticket
+from cachedmodel.executors.queue import Needs, Queue, Ticket
 from cachedmodel.executors.worker import Surroundings
 
 TICK_S = 0.2  # between looks at what other processes ask for by files
@@ -41,6 +43,8 @@ class Order:
     ranks: int
     timeout_min: float | None
     surroundings: Surroundings
+    needs: Needs
+    gpus: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Running:
 
     job: Job
     ticket: Ticket[Job]
+    gpus: Sequence[str] = ()
     cancelled: str = ""
     kill_at: float = 0.0
     lent: bool = False
@@ -104,7 +109,7 @@ class Runner:
                 order: Order | None = pickle.loads(self._connection.recv_bytes())
                 if order is not None:  # else only to look at once
                     jobs = [Job(JobFiles(order.folder, job_id), order) for job_id in order.job_ids]
-                    self._queue.put(jobs, places=order.places)
+                    self._queue.put(jobs, places=order.places, needs=order.needs)
         except (EOFError, OSError):
             self._connection = None
             self._end_with_submitter()
@@ -120,12 +125,18 @@ class Runner:
     def _start(self) -> None:
         while (ticket := self._queue.take()) is not None:
             job = ticket.item
-            if os.path.exists(job.files.started) or (pid := self._fork(job)) is None:
+            gpus = self._free_gpus(job.order)
+            if os.path.exists(job.files.started) or (pid := self._fork(job, gpus)) is None:
                 self._queue.leave(ticket)  # cancelled before it started, or lost
             else:
-                self._running[pid] = Running(job, ticket)
+                self._running[pid] = Running(job, ticket, gpus)
 
-    def _fork(self, job: Job) -> int | None:
+    def _free_gpus(self, order: Order) -> list[str]:
+        """The GPUs that the fewest running jobs have; only one that waits for others has to share."""
+        taken = Counter(gpu for running in self._running.values() for gpu in running.gpus)
+        return sorted(order.gpus, key=lambda gpu: taken[gpu])[: order.needs.gpus]
+
+    def _fork(self, job: Job, gpus: Sequence[str]) -> int | None:
         try:
             pid = os.fork()
         except OSError as error:
@@ -133,12 +144,12 @@ class Runner:
             return None
         if pid == 0:
             try:
-                self._become_controller(job)
+                self._become_controller(job, gpus)
             finally:
                 os._exit(1)
         return pid
 
-    def _become_controller(self, job: Job) -> None:
+    def _become_controller(self, job: Job, gpus: Sequence[str]) -> None:
         """In the forked child: submitit's controller of the job, and of nothing else."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -151,6 +162,8 @@ class Runner:
             from cachedmodel.executors.cluster import control
 
             job.order.surroundings.enter()
+            if gpus:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
             ended = control(job.files, job.order.python, job.order.ranks, job.order.timeout_min)
         except KeyboardInterrupt:
             ended = Ended([], cancelled="while it ran")
