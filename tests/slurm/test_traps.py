@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import cachedmodel as cm
 from cachedmodel.executors.slurm import Controller
 from cachedmodel.executors.slurm import controller as slurm_controller
+from cachedmodel.executors.slurmhandle import SlurmHandle
 from tests.executors.calls import until
 from tests.slurm.models import Deaf, Drawn, Dying, Hungry, Slow, Square, Steps
 from tests.slurm.scheduler import (
@@ -107,6 +109,19 @@ def test_ids_that_are_used_again(infra: cm.InfraDict, log: Path, gate: Path) -> 
     assert (seen.state, of_old.state) == ("RUNNING", "GONE")
     gate.touch()
     assert job.result(PATIENCE_S) == "result 0"
+
+
+def test_jobs_of_another_cluster(infra: cm.InfraDict, log: Path, gate: Path) -> None:
+    """Where clusters share a file system, an id means nothing on another one: the job is not taken for lost there."""
+    job = Steps(log=log, infra=infra).value.job()
+    wait_for_file(log)
+    batch = Path(str(Steps(log=log, infra=infra).value.uid_folder()), "submitit", "batch.json")
+    folder = shutil.copytree(batch.resolve().parent, log.with_name("elsewhere"))
+    (folder / "batch.json").write_text(batch.read_text().replace('"tests"', '"others"'))
+    slurm("scancel", str(job.job_id))
+    elsewhere, here = SlurmHandle("slurm", str(folder), str(job.job_id)), job
+    until(here.done)
+    assert (elsewhere.done(), elsewhere.status()) == (False, "running")
 
 
 def test_a_scheduler_that_does_not_answer(

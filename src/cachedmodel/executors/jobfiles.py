@@ -55,6 +55,7 @@ class Batch:
     runner: str
     submitted: float = 0.0
     max_jobs: int = 0
+    cluster_name: str = ""
 
 
 R = tp.TypeVar("R", Started, Ended, Batch)

@@ -7,7 +7,6 @@ is none. A node that failed ends its jobs for the moments until they are queued 
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import re
@@ -15,7 +14,8 @@ import threading
 import time
 import typing as tp
 
-KEPT_S = 1.0  # how long an answer counts
+KEPT_S = 1.0, 15.0  # how long an answer counts: at first, and at most, when nothing changes for long
+PATIENCE = 0.1  # part of the time since something changed for which an answer counts
 UNANSWERED_S = 5.0  # until a controller that does not answer is asked again
 TIMEOUT_S = 30.0
 REQUEUE_S = 20.0  # from the end of a job whose node is gone until it is queued again, at most
@@ -62,6 +62,7 @@ class Controller:
         self._lock = threading.Lock()
         self._jobs: dict[str, Seen] = {}
         self._asked = -math.inf
+        self._changed = -math.inf
         self._answered = False
         self._others: set[str] = set()  # arrays that are not ours, or gone: asked for by id
         self._gone_since: dict[str, float] = {}
@@ -73,6 +74,7 @@ class Controller:
             self._refresh()
             if self._answered and array not in self._others and job_id not in self._jobs:
                 self._others.add(array)
+                self._changed = time.monotonic()
                 self._answered = self._look(["--jobs", ",".join(sorted(self._others))])
             if not self._answered:
                 return None
@@ -84,17 +86,21 @@ class Controller:
     def forget(self) -> None:
         """Asks anew at the next question: something was just submitted or cancelled."""
         self._asked = -math.inf
+        self._changed = time.monotonic()
 
     def _refresh(self) -> None:
-        kept = KEPT_S if self._answered else UNANSWERED_S
-        if time.monotonic() - self._asked < kept:
+        now = time.monotonic()
+        kept = min(max(KEPT_S[0], PATIENCE * (now - self._changed)), KEPT_S[1]) if self._answered else UNANSWERED_S
+        if now - self._asked < kept:
             return
-        self._jobs = {}
+        before, self._jobs = self._jobs, {}
         self._answered = self._look(["--user", str(os.getuid())])
         if self._answered and self._others:
             self._others -= {job_id.partition("_")[0] for job_id in self._jobs}
             self._answered = not self._others or self._look(["--jobs", ",".join(sorted(self._others))])
         self._asked = time.monotonic()
+        if self._jobs != before:
+            self._changed = self._asked
 
     def _look(self, which: list[str]) -> bool:
         text = ask("squeue", *which, "--all", "--noheader", "--array", "--states=all", f"--Format={_FORMAT}")
@@ -135,16 +141,14 @@ def cancel(job_id: str) -> None:
     controller.forget()
 
 
-@functools.cache
 def cluster_name() -> str:
-    """The name of the cluster, which tells its ids from another's."""
-    return _setting("ClusterName")
+    """The name of the cluster, which tells its ids from another's; "" if it does not answer."""
+    return _settings.get("ClusterName", "")
 
 
-@functools.cache
 def max_array_size() -> int:
     """One more than the largest index of an array."""
-    return _number(_setting("MaxArraySize")) or 1001
+    return _number(_settings.get("MaxArraySize", "")) or 1001
 
 
 def remedy(words: str) -> str:
@@ -171,9 +175,16 @@ _REMEDIES = (
 )
 
 
-def _setting(name: str) -> str:
-    found = re.search(rf"^{name}\s*= *(\S+)", ask("scontrol", "show", "config") or "", re.MULTILINE)
-    return found[1] if found else ""
+class _Settings(dict[str, str]):
+    """Settings of the cluster, asked for once it answers."""
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]  # of strings only
+        if not self:
+            self.update(re.findall(r"^(\w+)\s*= *(\S+)", ask("scontrol", "show", "config") or "", re.MULTILINE))
+        return super().get(name, default)
+
+
+_settings = _Settings()
 
 
 def ask(program: str, *arguments: str) -> str | None:

@@ -14,6 +14,8 @@ class SlurmHandle(JobHandle):
     """See the module."""
 
     def _see(self) -> slurm.Seen | None:
+        if self.batch.cluster_name not in ("", slurm.cluster_name()):
+            return None  # several clusters share the file system, and this one knows nothing of that job
         return slurm.controller.see(self.job_id, self.batch.submitted)
 
     def _is_over(self) -> bool:
