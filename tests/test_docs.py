@@ -251,6 +251,29 @@ def test_broken_links_are_noticed(tmp_path: Path) -> None:
     assert broken_links(page) == ["no-link", "gone.md", "#other"]
 
 
+def test_site_is_built_strictly(tmp_path: Path) -> None:
+    """The site is built as `make docs` builds it, with every link and reference leading somewhere."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=TOP,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PAGE_LIMIT_S,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "site" / "index.html").exists()
+
+
+def test_reference_is_complete() -> None:
+    """Every public name is in the reference, once."""
+    pages = "".join(page.read_text() for page in (TOP / "docs" / "reference").glob("*.md"))
+    named = re.findall(r"^::: cachedmodel\.(\w+)$", pages, re.MULTILINE)
+
+    assert sorted(named) == sorted([*cachedmodel.__all__, "map"])
+
+
 SESSION = """\
 ```yaml title="conf.yaml"
 a: 1
