@@ -33,13 +33,18 @@ def answers() -> bool:
         return False
 
 
+def pytest_runtest_setup() -> None:
+    """Skips where there is no cluster, except in CI; from a hook, so that all of them are one line of the report."""
+    if answers():
+        return
+    if os.environ.get("SLURM_TESTS") == "required":
+        pytest.fail("no Slurm answers, and SLURM_TESTS=required: tests/slurm/cluster up starts one", pytrace=False)
+    pytest.skip("no Slurm answers here: `tests/slurm/cluster up` starts one (Debian, as root)")
+
+
 @pytest.fixture(autouse=True)
 def cluster(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Skips where there is no cluster, except in CI. A test marked `alone` shares the cluster with no other test."""
-    if not answers():
-        if os.environ.get("SLURM_TESTS") == "required":
-            pytest.fail("no Slurm answers, and SLURM_TESTS=required: tests/slurm/cluster up starts one", pytrace=False)
-        pytest.skip("no Slurm answers here: `tests/slurm/cluster up` starts one (Debian, as root)")
+    """The cluster, which a test marked `alone` shares with no other test."""
     alone = request.node.get_closest_marker("alone") is not None
     with LOCK.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
