@@ -28,6 +28,7 @@ LAYERS = (
     ("binding", "jobs"),
     ("stream",),
     ("engine",),
+    ("work",),
     ("submission",),
     ("part",),
     ("run",),

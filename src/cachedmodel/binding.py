@@ -14,7 +14,6 @@ from . import identity as _identity
 from . import uid as _uid
 from .cache import Cache, Options, baseline, files
 from .confdict import ConfDict
-from .engine import Memory, Work
 from .errors import UidError
 from .identity import Baseline, Identity
 from .infra import Infra
@@ -22,6 +21,7 @@ from .provenance import Provenance
 from .resolution import for_method
 from .state import state_of
 from .submission import forget_job, is_job_alive
+from .work import Memory, Work
 
 if tp.TYPE_CHECKING:
     from .methods import Method

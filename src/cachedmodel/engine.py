@@ -18,21 +18,19 @@ import os
 import threading
 import time
 import typing as tp
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import run as _run
-from .cache import Cache, Keeper, Options, Replace, State
-from .errors import CacheError, JobLostError, MissingError
+from .cache import Cache, Keeper, Replace, State
+from .errors import JobLostError, MissingError
 from .executors import lend_place
-from .infra import Infra
 from .part import Part
-from .run import STORED, Chunk, Compute, Outcome, Pace, Run, Target
+from .run import STORED, Chunk, Outcome, Run
 from .submission import POOLS, going_on, keeping_job, submit
+from .work import INLINE, Work
 from .workdir import InWorkDir
 
-INLINE = (None, "debug")
 _POLL_S = 0.005
 _POLL_MAX_S = 0.5
 _JOB_FLUSH_S = 1.0
@@ -40,132 +38,6 @@ _POOL_FLUSH_S = 0.02
 _REPLACE: dict[str, Replace] = {"cached": "nothing", "retry": "failures", "force": "all", "read-only": "nothing"}
 
 
-class Memory:
-    """What a model keeps in memory for one of its methods.
-
-    Attributes
-    ----------
-    results
-        Outcomes by uid of the item, handed out again as the same objects.
-    forced
-        Uids that ``mode="force"`` has computed already.
-    pace
-        How quickly its items come.
-    """
-
-    def __init__(self) -> None:
-        self.results: dict[str, Outcome] = {}
-        self.forced: set[str] = set()
-        self.pace: Pace = Pace()
-        self._temporary: Cache | None = None
-
-    def temporary(self, infra: Infra) -> Cache:
-        """A cache for what processes hand over where there is no folder to store in; deleted with the model."""
-        if self._temporary is None:
-            import shutil
-            import tempfile
-
-            folder = tempfile.mkdtemp(prefix="cachedmodel-")
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self._temporary = Cache.open(folder, folder, single=False, options=Options(allow_pickle=infra.allow_pickle))
-        return self._temporary
-
-    def clear(self, keys: Sequence[str] | None) -> None:
-        """Forgets the results of some items, or of all."""
-        for key in list(self.results) if keys is None else keys:
-            self.results.pop(key, None)
-        if self._temporary is not None:
-            self._temporary.delete(keys)
-
-
-@dataclasses.dataclass
-class Work:
-    """One method of one model: what the engine needs to know of it.
-
-    Attributes
-    ----------
-    name
-        The method, for messages.
-    place
-        Tells the method with its configuration from others in this process: the folder of its entries, if it has one.
-    scope
-        The same, for all processes that computations of one another run in.
-    infra
-        The settings in force for it.
-    is_task
-        True if it has one item only, after which there is nothing to do.
-    compute
-        The user's method, which travels by pickle: takes a list of items, gives an output for each in order.
-    memory
-        What the model keeps of it in memory.
-    cache
-        The cache of its entries; None if they are not stored.
-    settle
-        Makes the folder before something is written there, and gives the work as it is then: its uid differs if another
-        process had seen other defaults first. OSError if it cannot be made.
-    unchanged
-        Raises if the model is no longer what its uid says.
-    """
-
-    name: str
-    place: str
-    scope: str
-    infra: Infra
-    is_task: bool
-    compute: Compute
-    memory: Memory
-    cache: Cache | None
-    settle: Callable[[], Work]
-    unchanged: Callable[[], object]
-
-    @property
-    def keep(self) -> dict[str, Outcome] | None:
-        """Where results are kept in memory, if they are."""
-        return self.memory.results if self.infra.keep_in_ram or self.infra.folder is None else None
-
-    def target(self) -> Target:
-        """Where outputs go that are computed here."""
-        debug = self.infra.cluster == "debug"
-        return Target(self.name, self.scope, self.cache, self.keep, self.memory.pace, debug, self.unchanged)
-
-    def clear(self, keys: Sequence[str] | None) -> None:
-        """Forgets what is stored and kept of some items, or of all."""
-        self.memory.clear(keys)
-        if self.cache is not None:
-            self.cache.delete(keys)
-
-    def settled(self) -> Work:
-        """This work, ready to be computed and stored."""
-        try:
-            work = self.settle()
-        except OSError as error:
-            return self.unstored(error)
-        return work.handed_over() if work.cache is None else work
-
-    def handed_over(self) -> Work:
-        """This work without a folder: processes need a temporary one to hand over their results."""
-        processes = self.infra.cluster == "processpool"
-        return dataclasses.replace(self, cache=self.memory.temporary(self.infra) if processes else None)
-
-    def unstored(self, error: OSError) -> Work:
-        """This work where nothing can be written: computed without being stored, if it is in this process.
-
-        Raises
-        ------
-        CacheError
-            If jobs were to hand over their results there.
-        """
-        text = f"{self.name}: nothing can be stored in {self.place!r} ({error})"
-        if self.infra.cluster not in (*INLINE, *POOLS):
-            raise CacheError(f"{text}, where jobs hand over their results: choose another infra.folder") from error
-        if self.place not in _unwritable:
-            _unwritable.add(self.place)
-            warnings.warn(f"{text}: results are computed without being stored", RuntimeWarning, stacklevel=2)
-        return self.handed_over()
-
-
-#: Places of which it was told that nothing can be stored there.
-_unwritable: set[str] = set()
 #: What computes an item in this process or through it, by place and uid.
 _computing: dict[tuple[str, str], Part] = {}
 _computing_lock = threading.RLock()

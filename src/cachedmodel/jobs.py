@@ -9,12 +9,13 @@ import time
 import typing as tp
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-from .engine import INLINE, Call, Work, known_parts
+from .engine import Call, known_parts
 from .errors import InfraError, JobLostError
 from .executors import Handle, Status
 from .progress import Bar
 from .stream import item_error, item_errors
 from .submission import recorded_job, submit
+from .work import INLINE, Work
 
 if tp.TYPE_CHECKING:
     from .boundmethods import BoundTask

@@ -13,11 +13,12 @@ import typing as tp
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence, Sized
 
-from .engine import INLINE, Call, Work
+from .engine import Call
 from .errors import ItemErrors
 from .progress import Bar
 from .run import is_machinery
 from .submission import POOLS, submit, workers
+from .work import INLINE, Work
 
 _PULL_S = 0.05  # a slow source of items must not hold up those that are there
 _PULL_MOST = 1 << 16

@@ -104,10 +104,10 @@ def _pickled(error: BaseException) -> bytes:
 
 
 def _unpickled(data: bytes) -> BaseException | None:
-    import pickle
+    from cachedmodel.codecs.mainclasses import loads
 
     try:
-        error = pickle.loads(data)
+        error = loads(data)
     except Exception:
         return None
     return error if isinstance(error, BaseException) else None

@@ -71,10 +71,10 @@ def load_pickle(payload: memoryview) -> object:
         buffers.append(bytearray(payload[offset:end]))
     if end != len(payload):
         raise ValueError("the payload has another size than it says")
-    import pickle
+    from .mainclasses import loads
 
     try:
-        return pickle.loads(payload[start : start + size], buffers=buffers)
+        return loads(payload[start : start + size], buffers=buffers)
     except Exception as error:
         raise CacheError(
             f"a pickled value cannot be loaded ({type(error).__name__}: {error}): "

@@ -1,0 +1,180 @@
+"""Classes of scripts, notebooks and functions, on every cluster; "auto"; and what becomes of it all in a forked child."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import cachedmodel as cm
+from cachedmodel.executors import resolve_cluster
+from tests.experiment import QUICK, experiment, notes
+
+EVERY = [*QUICK, pytest.param("local", marks=pytest.mark.slow)]
+
+DEFINITION = """
+import enum
+import sys
+import typing as tp
+import cachedmodel as cm
+HELP = 10
+class OwnError(Exception):
+    pass
+class Kind(enum.Enum):
+    SMALL = 1
+class Report:
+    def __init__(self, net):
+        self.width, self.kind = net.width, Kind.SMALL
+class Net(cm.CachedModel):
+    width: int = 2
+    @cm.task
+    def report(self) -> Report:
+        return Report(self)
+    @cm.task
+    def train(self) -> int:
+        if self.width < 0:
+            raise OwnError(self.width)
+        return self.width * helper()
+    @cm.map(item_uid=str)
+    def embed(self, items: tp.Iterable[int]) -> tp.Iterator[int]:
+        for item in items:
+            yield item * self.width
+def helper():
+    return HELP
+"""
+USE = """
+cluster = None if sys.argv[1] == "None" else sys.argv[1]
+infra = {"folder": "cache", "cluster": cluster}
+net = Net(width=3, infra=infra)
+print(net.train(), *net.embed([1, 2]), net.train.status())
+print(isinstance(net.report(), Report), net.report().kind is Kind.SMALL)
+try:
+    Net(width=-1, infra=infra).train()
+except OwnError as error:
+    print("OwnError", error)
+"""
+USE_BY_NAME = USE.replace(
+    'OwnError as error:\n    print("OwnError"', "Exception as error:\n    print(type(error).__name__"
+).replace(
+    "isinstance(net.report(), Report), net.report().kind is Kind.SMALL",
+    "type(net.report()).__name__, net.report().kind.name",
+)
+OUTPUT = "30 3 6 completed\nTrue True\nOwnError -1\n"
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """What a program prints; twice, since the second time all comes from the cache."""
+    outputs = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.stderr == ""
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    return outputs[0]
+
+
+@pytest.mark.parametrize("cluster", EVERY)
+def test_a_class_of_a_script(cluster: str | None, tmp_path: Path) -> None:
+    """Of __main__, without any protection by its name."""
+    (tmp_path / "script.py").write_text(DEFINITION + USE)
+    assert run(tmp_path, "script.py", str(cluster)) == OUTPUT
+
+
+@pytest.mark.parametrize("cluster", ["processpool", pytest.param("local", marks=pytest.mark.slow)])
+def test_a_class_of_a_module_that_is_run(cluster: str, tmp_path: Path) -> None:
+    """python -m package.module"""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "package" / "module.py").write_text(DEFINITION + USE)
+    assert run(tmp_path, "-m", "package.module", cluster) == OUTPUT
+
+
+@pytest.mark.parametrize("cluster", ["processpool", pytest.param("local", marks=pytest.mark.slow)])
+def test_a_class_of_a_function(cluster: str, tmp_path: Path) -> None:
+    """With what it closes over. Its own types are known by their names only, once another run has stored them."""
+    body = textwrap.indent(DEFINITION.replace("import sys\n", "").strip(), "    ")
+    (tmp_path / "script.py").write_text(f"import sys\ndef make():\n{body}\n    return Net\nNet = make()\n{USE_BY_NAME}")
+    assert run(tmp_path, "script.py", cluster) == OUTPUT.replace("True True", "Report SMALL")
+
+
+@pytest.mark.parametrize("cluster", ["processpool", pytest.param("local", marks=pytest.mark.slow)])
+def test_a_class_of_a_notebook(cluster: str, tmp_path: Path) -> None:
+    """Cells that are executed in a namespace called __main__, which has no file."""
+    cells = [DEFINITION, USE]
+    (tmp_path / "kernel.py").write_text(
+        textwrap.dedent(f"""
+        import linecache, sys, types
+        main = types.ModuleType("__main__")
+        sys.modules["__main__"] = main
+        for number, cell in enumerate({cells!r}):
+            name = f"<ipython-input-{{number}}-0123456789ab>"
+            linecache.cache[name] = len(cell), None, cell.splitlines(True), name
+            exec(compile(cell, name, "exec"), main.__dict__)
+        """)
+    )
+    assert run(tmp_path, "kernel.py", cluster) == OUTPUT
+
+
+@pytest.mark.slow
+def test_auto_is_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of this machine, where there is no Slurm."""
+    monkeypatch.setenv("PATH", os.pathsep.join([os.path.dirname(sys.executable), "/nowhere"]))
+    assert resolve_cluster("auto") == "local"
+    xp = experiment(tmp_path, "auto")
+    job = xp.double.job()
+    assert (job.result(60), list(xp.doubles([1]))) == (2, [2])
+    assert job.job_id is not None
+    assert sorted(notes(tmp_path)) == ["1", "double 1"]
+
+
+@pytest.mark.parametrize("cluster", QUICK)
+def test_a_forked_child_goes_on(cluster: str | None, tmp_path: Path) -> None:
+    """It reads what is stored, and computes on the same cluster; the parent too."""
+    xp = experiment(tmp_path, cluster)
+    assert (xp.double(), list(xp.doubles([1, 2]))) == (2, [2, 4])
+    outputs = xp.doubles([7, 8])
+    assert next(outputs) == 14
+
+    child = os.fork()
+    if child == 0:  # only os._exit leaves here: the rest of pytest is the parent's
+        status = 1
+        try:
+            values = (xp.double(), list(xp.doubles([1, 2, 3])), experiment(tmp_path, cluster, n=5).double())
+            status = 0 if values == (2, [2, 4, 6], 10) else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert list(outputs) == [16]
+    assert list(xp.doubles([3, 4])) == [6, 8]
+    assert sorted(notes(tmp_path)) == ["1", "2", "3", "4", "7", "8", "double 1", "double 5"]
+
+
+def test_forked_children_compute_once(tmp_path: Path) -> None:
+    """Several children of one process, which had used the cache before."""
+    xp = experiment(tmp_path)
+    xp.double()
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if list(experiment(tmp_path).doubles(range(30))) == [2 * n for n in range(30)] else 2
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert sorted(notes(tmp_path)) == sorted([*map(str, range(30)), "double 1"])
+
+
+def test_clusters_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    """When the model is made, with the names that exist."""
+    with pytest.raises(ValueError, match=r"There is no cluster 'nowhere'.*'processpool'"):
+        experiment(tmp_path, "nowhere")
+    assert issubclass(cm.InfraError, ValueError)

@@ -1,0 +1,187 @@
+"""A run by itself: advanced by who needs its results, ended by whoever drops it, its failures pinned to an item."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import typing as tp
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from cachedmodel.errors import ComputeError, ItemErrors, JobLostError, MissingError, RecursiveComputeError
+from cachedmodel.run import Outcome, Pace, Run, Target, chain, check_recursion, is_machinery, read_only
+
+TARGET = Target("xp.embed", "scope", None)
+
+
+def make(compute: tp.Callable[[list[int]], Iterable[object]], *keys: str) -> Run:
+    """A run whose items are the numbers that their uids say."""
+    return Run(Target("xp.embed", "scope", None, {}, Pace()), compute, {key: int(key) for key in keys})
+
+
+def doubles(items: list[int]) -> Iterator[int]:
+    for item in items:
+        if item == 13:
+            raise ValueError(item)
+        yield 2 * item
+
+
+def test_a_run_advances_as_far_as_is_needed() -> None:
+    """And no further."""
+    run = make(doubles, "1", "2", "3")
+    run.drive("2")
+    assert run.results == {"1": Outcome(2), "2": Outcome(4)}
+    assert not run.finished
+    run.drive()
+    assert run.finished
+    assert run.results["3"] == Outcome(6)
+
+
+def test_the_end_is_told_once() -> None:
+    """However the run ends."""
+    ends: list[str] = []
+    for stop in (True, False):
+        run = make(doubles, "1", "2")
+        run.on_end(lambda: ends.append("end"))
+        run.drive("1")
+        if stop:
+            run.stop()
+        run.drive()
+        run.stop()
+    assert ends == ["end", "end"]
+
+
+def test_the_method_is_closed_when_a_run_is_stopped() -> None:
+    """Its clean-up runs."""
+    ends: list[str] = []
+
+    def compute(items: list[int]) -> Iterator[int]:
+        try:
+            yield from items
+        finally:
+            ends.append("closed")
+
+    run = make(compute, "1", "2")
+    run.drive("1")
+    run.stop()
+    assert ends == ["closed"]
+    assert list(run.results) == ["1"]
+
+
+def test_another_thread_sees_results_as_they_come() -> None:
+    """Who waits is woken; who drives takes turns."""
+    go = threading.Event()
+
+    def compute(items: list[int]) -> Iterator[int]:
+        yield items[0]
+        go.wait(30)
+        yield items[1]
+
+    run = make(compute, "1", "2")
+    driver = threading.Thread(target=run.drive)
+    driver.start()
+    run.wait("1", 30)
+    assert list(run.results) == ["1"]
+    run.wait("2", 0)
+    assert list(run.results) == ["1"]
+    other = threading.Thread(target=run.drive, args=("2",))
+    other.start()
+    go.set()
+    run.wait("2", 30)
+    driver.join(30)
+    other.join(30)
+    assert run.finished
+    assert list(run.results) == ["1", "2"]
+
+
+def test_a_failing_item_fails_alone() -> None:
+    """The others get their outputs."""
+    run = make(doubles, "1", "13", "2")
+    run.drive()
+    assert run.error is None
+    assert {key: outcome.value for key, outcome in run.results.items()} == {"1": 2, "13": None, "2": 4}
+    assert repr(run.results["13"].error) == "ValueError(13)"
+
+
+def test_a_failure_after_the_last_output_is_told() -> None:
+    """The outputs stay."""
+
+    def compute(items: list[int]) -> Iterator[int]:
+        yield from items
+        raise ValueError("late")
+
+    run = make(compute, "1")
+    with pytest.warns(RuntimeWarning, match="failed after its last output: ValueError"):
+        run.drive()
+    assert run.results == {"1": Outcome(1)}
+
+
+def test_an_interruption_ends_a_run() -> None:
+    """And is raised where it happened."""
+
+    def compute(items: list[int]) -> Iterator[int]:
+        yield items[0]
+        raise KeyboardInterrupt
+
+    run = make(compute, "1", "2")
+    with pytest.raises(KeyboardInterrupt):
+        run.drive()
+    assert run.finished
+    assert isinstance(run.error, KeyboardInterrupt)
+
+
+def test_what_is_computed_is_known_within() -> None:
+    """By its scope and items; outside nothing is."""
+    seen: list[object] = []
+
+    def compute(items: list[int]) -> Iterator[int]:
+        seen.append(chain.get())
+        with pytest.raises(RecursiveComputeError, match=r"item '2' of xp\.embed is asked for by its own computation"):
+            check_recursion(TARGET, ["3", "2"])
+        check_recursion(TARGET, ["3"])
+        check_recursion(Target("xp.embed", "other scope", None), ["2"])
+        yield from items
+
+    make(compute, "1", "2").drive()
+    assert seen == [(("scope", frozenset({"1", "2"})),)]
+    assert chain.get() == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (ValueError(), False),
+        (ComputeError("stored elsewhere"), False),
+        (ItemErrors("some", [ValueError()]), False),
+        (OSError(errno.ENOENT, "not there"), False),
+        (OSError(errno.ENOSPC, "disk full"), True),
+        (MemoryError(), True),
+        (JobLostError(), True),
+        (MissingError(), True),
+        (RecursiveComputeError("itself"), True),
+        (ItemErrors("some", [ValueError(), JobLostError()]), True),
+        (KeyboardInterrupt(), True),
+    ],
+)
+def test_failures_of_the_machinery_are_nobodys_result(error: BaseException, answer: bool) -> None:
+    """They are told apart from those of the user's code, also where these are nested."""
+    assert is_machinery(error) == answer
+
+
+def test_quick_items_are_told_by_very_many() -> None:
+    """A few are not enough, and a slow one is remembered."""
+    pace = Pace()
+    assert not any(pace.is_quick(1e-6) for _ in range(64))
+    assert pace.is_quick(1e-6)
+    assert not pace.is_quick(1.0)
+
+
+def test_arrays_that_are_handed_out_again_are_read_only() -> None:
+    """At any depth of plain containers; the object is the same."""
+    import numpy as np
+
+    arrays = [np.zeros(1) for _ in range(3)]
+    value = {"a": arrays[0], "b": [arrays[1], (arrays[2], "text")]}
+    assert read_only(value) is value
+    assert not any(array.flags.writeable for array in arrays)
