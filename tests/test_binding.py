@@ -46,6 +46,27 @@ def test_the_folder_explains_itself(cluster: str | None, tmp_path: Path) -> None
         assert any((folder / "submitit").glob("*_log.out"))
 
 
+@pytest.mark.slow
+def test_a_copy_of_the_code_is_linked(tmp_path: Path) -> None:
+    """By a relative link beside the entry; the job runs in it."""
+    (tmp_path / "extra.txt").write_text("copied")
+    xp = Located(
+        infra={"folder": tmp_path / "cache", "cluster": "local", "workdir": {"copied": [tmp_path / "extra.txt"]}}
+    )
+    where = xp.where()
+    link = Path(xp.where.uid_folder() or "") / "code"
+
+    assert not os.path.isabs(os.readlink(link))
+    assert (link / "extra.txt").read_text() == "copied"
+    assert os.path.samefile(where, link)
+
+
+class Located(cm.CachedModel):
+    @cm.task
+    def where(self) -> str:
+        return os.getcwd()
+
+
 def test_nothing_is_made_before_something_is_computed(tmp_path: Path) -> None:
     """Not by questions, reads of what is not there, or making an iterator."""
     xp = experiment(tmp_path)

@@ -193,16 +193,6 @@ def test_a_local_job_is_recorded(tmp_path: Path) -> None:
     assert [again.double(), again.double.job().stdout(), again.double.job().job_id] == [2, "", None]
 
 
-@pytest.mark.slow
-def test_a_job_ends_in_time(tmp_path: Path) -> None:
-    """timeout_min: a job that takes longer is lost, and says so."""
-    job = experiment(tmp_path, "local", act="hold", timeout_min=1).double.job()
-    until((tmp_path / "started-1").exists)
-    with pytest.raises(TimeoutError):
-        job.result(0.1)
-    job.cancel()
-
-
 @every
 def test_jobs_can_be_awaited(cluster: str | None, tmp_path: Path) -> None:
     """Together, while the event loop goes on."""

@@ -187,7 +187,7 @@ def check(infra: Infra, where: str = "") -> None:
 def _check_folder(folder: str) -> None:
     if os.path.isdir(folder):
         return
-    if os.path.exists(folder):
+    if os.path.exists(folder) and not os.path.isdir(folder):  # another thread may just have made it
         raise InfraError(f"folder {folder!r} is a file: give the path of a folder, or of one to be made")
     parent = os.path.dirname(folder)
     if not os.path.isdir(parent):
