@@ -152,9 +152,9 @@ class Bound:
             return
         for name in sorted(os.listdir(folder) if os.path.isdir(folder) else ()):
             path = os.path.join(folder, name, "config.yaml")
-            if name.startswith(".") or not os.path.exists(path):
+            if name.startswith(".") or not os.path.isfile(path):
                 continue
-            if self.single and not os.path.exists(os.path.join(folder, name, "entry")):
+            if self.single and not os.path.isfile(os.path.join(folder, name, "entry")):
                 continue
             try:
                 conf = ConfDict.from_yaml(os.path.abspath(path)).to_dict()

@@ -39,7 +39,7 @@ def draw_for_ever(place: str, route: str, writer: int, size: int) -> None:
     """Asks for one call of items after the other; notes each value that it got."""
     warnings.simplefilter("error")
     folder, journal = Path(place), Path(place) / f"got-{writer}"
-    rest = {"job_name": "torture", "max_jobs": 2} if route == "local" else {}
+    rest: tp.Any = {"job_name": "torture", "max_jobs": 2} if route == "local" else {}
     for first in itertools.count(0, size):
         items = range(first, first + size)
         if route == "task":

@@ -12,7 +12,7 @@ import re
 
 import xxhash
 
-from .files import make_folder, publish_first, tell_warnings, warn_once
+from .files import make_folder, publish_first, read_whole, tell_warnings, warn_once
 
 _NAME = ".defaults"
 _FILE = re.compile(r"[0-9]{5,9}\.json").fullmatch
@@ -75,8 +75,7 @@ def _number(name: str) -> int:
 def _load(path: str) -> dict[str, str]:
     """What one file says; nothing, with a warning, if it is damaged."""
     try:
-        with open(path, "rb") as file:
-            check, _, data = file.read().partition(b"\n")
+        check, _, data = read_whole(path).partition(b"\n")
         if check.decode() != xxhash.xxh3_64_hexdigest(data):
             raise ValueError("its checksum is wrong")
         out: dict[str, str] = json.loads(data)

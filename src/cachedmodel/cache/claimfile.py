@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from xxhash import xxh3_64_digest, xxh3_128_digest
 
+from .files import read_whole
 from .frames import encode
 from .lives import Keeper
 
@@ -49,8 +50,7 @@ def _line(keeper: Keeper) -> bytes:
 
 def read(path: str) -> Claim:
     """What the claim in a file says; OSError if there is no such file, or it may not be read."""
-    with open(path, "rb") as file:
-        data = file.read()
+    data = read_whole(path)
     try:
         if xxh3_64_digest(data[8:]) != data[:8]:
             raise ValueError("it is not complete")

@@ -23,6 +23,8 @@ ASIDE = ".tmp"
 MOST_OPEN = 128
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+#: A named pipe that somebody put in the place of a file must not stop us: opened like this, it cannot be read.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _BIG = 1 << 20
 _IOV = 512  # IOV_MAX is 1,024 on Linux and macOS
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -168,7 +170,7 @@ class File:
     def __init__(self, path: str) -> None:
         self.fd: int = -1
         self.path: str = path
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = os.open(path, _READ)
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only at the end of the file."""
@@ -200,6 +202,12 @@ class File:
     def __del__(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
+
+
+def read_whole(path: str) -> bytes:
+    """All bytes of a file that is small."""
+    file = File(path)
+    return file.pread(file.stat().st_size, 0)
 
 
 class _OpenFiles:

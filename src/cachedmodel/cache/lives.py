@@ -16,7 +16,7 @@ import time
 import typing as tp
 from dataclasses import asdict, dataclass
 
-from .files import discard, make_folder, random_name
+from .files import File, discard, make_folder, random_name
 from .periodic import Periodic
 
 #: Folder of the life files, in the root of a cache.
@@ -214,8 +214,7 @@ class Lives:
         if here is not None:
             return here
         try:
-            with open(f"{self._folder}/{keeper.life}", "rb") as file:
-                beat = file.read(64)
+            beat = File(f"{self._folder}/{keeper.life}").pread(64, 0)
         except OSError:
             beat = b""  # a mount may not show it yet, so this is no proof either
         now = time.monotonic()

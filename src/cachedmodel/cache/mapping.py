@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import typing as tp
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 
 from .cache import Cache
 from .options import Options
@@ -18,8 +18,35 @@ V = tp.TypeVar("V")
 FRESH_S = 0.1
 
 
+class _Items(ItemsView[str, V]):
+    """Keys and values; a value that cannot be read, or that was deleted meanwhile, is left out."""
+
+    _mapping: Mapping[str, V]
+
+    def __iter__(self) -> Iterator[tuple[str, V]]:
+        for key in self._mapping:
+            try:
+                value = self._mapping[key]
+            except KeyError:  # it is listed, but damaged, which is seen when it is read
+                continue
+            yield key, value
+
+
+class _Values(ValuesView[V]):
+    """Values, as far as they can be read."""
+
+    _mapping: Mapping[str, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return (value for _, value in _Items(self._mapping))
+
+
 class MapView(Mapping[str, V]):
-    """The values that are stored in a cache, by item uid, read when they are asked for. Failures are not in it."""
+    """The values that are stored in a cache, by item uid, read when they are asked for. Failures are not in it.
+
+    A value that turns out to be damaged is missing: ``items()`` and ``values()`` leave it out, and asking for its key
+    is a `KeyError`.
+    """
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -38,6 +65,14 @@ class MapView(Mapping[str, V]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def items(self) -> ItemsView[str, V]:
+        """Keys and values, as far as they can be read."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """Values, as far as they can be read."""
+        return _Values(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._cache.folder!r}>"
@@ -142,6 +177,14 @@ class CacheDict(MutableMapping[str, V]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self._cache.items())
+
+    def items(self) -> ItemsView[str, V]:
+        """Keys and values, as far as they can be read."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """Values, as far as they can be read."""
+        return _Values(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.folder!r})"
