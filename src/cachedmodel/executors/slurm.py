@@ -19,6 +19,7 @@ PATIENCE = 0.1  # part of the time since something changed for which an answer c
 UNANSWERED_S = 5.0  # until a controller that does not answer is asked again
 TIMEOUT_S = 30.0
 REQUEUE_S = 20.0  # from the end of a job whose node is gone until it is queued again, at most
+ACCOUNTED_S = 10.0  # how long an answer of the accounting counts, for all of an array
 SKEW_S = 300.0  # between our clock and the controller's
 
 QUEUED = frozenset(
@@ -124,15 +125,29 @@ controller: Controller = Controller()
 
 def ended_as(job_id: str) -> Seen | None:
     """How a job ended that the controller has forgotten, as the accounting says; None where it does not know."""
+    array = job_id.partition("_")[0]
+    with _accounts_lock:
+        asked, account = _accounts.get(array, (-math.inf, {}))
+        if time.monotonic() - asked > ACCOUNTED_S:
+            account = _account(array)
+            _accounts[array] = time.monotonic(), account
+    return account.get(job_id)
+
+
+def _account(array: str) -> dict[str, Seen]:
     text = ask(
-        "sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={job_id}", "--format=JobID,State,ExitCode"
+        "sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={array}", "--format=JobID,State,ExitCode"
     )
+    found = {}
     for line in (text or "").splitlines():
-        found, state, code = line.split("|")
-        if found == job_id:
-            status, _, signal = code.partition(":")
-            return Seen(state.split()[0], (_number(status) << 8) + _number(signal))
-    return None
+        job_id, state, code = line.split("|")
+        status, _, number = code.partition(":")
+        found[job_id] = Seen(state.split()[0], (_number(status) << 8) + _number(number))
+    return found
+
+
+_accounts: dict[str, tuple[float, dict[str, Seen]]] = {}
+_accounts_lock = threading.Lock()
 
 
 def cancel(job_id: str) -> None:
@@ -216,8 +231,8 @@ def _number(text: str) -> int:
 
 
 def _forget_after_fork() -> None:
-    global controller
-    controller = Controller()
+    global controller, _accounts_lock
+    controller, _accounts_lock = Controller(), threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)
