@@ -25,6 +25,8 @@ from cachedmodel.executors.processid import is_alive, process_id
 
 WARNING_S = 200.0  # so long before the time limit, at most, Slurm sends its warning
 
+ANSWER_S = 3.0  # of the grace time of a preempted job
+
 
 class Stopped(KeyboardInterrupt):
     """Slurm ends this job: it was cancelled, preempted, or reached its time limit."""
@@ -105,7 +107,8 @@ class _Signals:
         raise Stopped(f"{name}: job {self._job_id} {why}")
 
     def _is_preempted(self, number: int) -> bool:
-        text = slurm.ask("scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", self._job_id)) or ""
+        job_id = os.environ.get("SLURM_JOB_ID", self._job_id)
+        text = slurm.ask("scontrol", "show", "job", job_id, timeout_s=ANSWER_S) or ""
         told = re.search(r"\bPreemptTime=(\S+)", text)
         if told is not None and told[1] not in ("None", "Unknown", "N/A"):
             return True

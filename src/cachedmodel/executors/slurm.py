@@ -202,7 +202,7 @@ class _Settings(dict[str, str]):
 _settings = _Settings()
 
 
-def ask(program: str, *arguments: str) -> str | None:
+def ask(program: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str | None:
     """What a program of Slurm's prints; None if it fails. Nothing in the environment changes what it prints."""
     import subprocess
 
@@ -215,7 +215,7 @@ def ask(program: str, *arguments: str) -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
