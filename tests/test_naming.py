@@ -228,6 +228,41 @@ def test_scripts(tmp_path: Path) -> None:
     assert not set(names(tmp_path / "b" / "my script.py")) & set(first)
 
 
+SPAWNING = """
+import multiprocessing
+import pydantic
+import cachedmodel as cm
+
+class Part(pydantic.BaseModel):
+    size: int = 1
+
+class Main(cm.CachedModel):
+    part: object = None
+
+    @cm.task
+    def run(self) -> int:
+        return 1
+
+def uid(_: int) -> str:
+    return str(Main(part=Part(size=2), infra={"folder": "cache"}).run.uid_folder())
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(uid, [1]) == [uid(1)]
+    print(uid(1))
+"""
+
+
+def test_spawned_processes_know_a_script_by_its_name(tmp_path: Path) -> None:
+    """Where multiprocessing runs a script again under another name, its classes have the folders of the script."""
+    (tmp_path / "script.py").write_text(SPAWNING)
+
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert "/script-" in done.stdout
+
+
 def test_modules_run_as_scripts(tmp_path: Path) -> None:
     """``python -m package.module`` gives the names that importing it gives."""
     (tmp_path / "package").mkdir()

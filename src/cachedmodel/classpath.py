@@ -10,6 +10,8 @@ import typing as tp
 from _blake2 import blake2b  # what hashlib hands out, without loading OpenSSL
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+#: What a script is called, and what multiprocessing calls it in the processes that it spawns.
+MAIN = ("__main__", "__mp_main__")
 
 
 def class_path(cls: type) -> str:
@@ -29,7 +31,7 @@ def _path(cls: tp.Any) -> str:  # Any: a class of any kind
     own = cls.__dict__.get("__cache_name__")
     if isinstance(own, str):
         return own
-    path = f"{cls.__module__}:{cls.__qualname__}"
+    path = f"{_module(cls)}:{cls.__qualname__}"
     if not _is_found(cls):
         path += "#" + blake2b("\n".join(_schema(cls)).encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
     return path
@@ -41,7 +43,11 @@ def is_named(cls: type) -> bool:
 
 
 def _is_found(cls: type) -> bool:
-    return cls.__module__ != "__main__" and "<locals>" not in cls.__qualname__
+    return cls.__module__ not in MAIN and "<locals>" not in cls.__qualname__
+
+
+def _module(cls: type) -> str:
+    return MAIN[0] if cls.__module__ in MAIN else cls.__module__
 
 
 def _schema(cls: type) -> list[str]:
@@ -61,6 +67,6 @@ def _schema(cls: type) -> list[str]:
 def _type_name(annotation: object) -> str:
     if not isinstance(annotation, type) or tp.get_origin(annotation) is not None:
         return _ADDRESS.sub("", repr(annotation))
-    if annotation.__module__ == "__main__":  # not its path: classes may name each other in a circle
-        return f"{annotation.__module__}:{annotation.__qualname__}"
+    if annotation.__module__ in MAIN:  # not its path: classes may name each other in a circle
+        return f"{MAIN[0]}:{annotation.__qualname__}"
     return class_path(annotation)

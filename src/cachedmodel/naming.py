@@ -11,6 +11,7 @@ import typing as tp
 from collections.abc import Callable, Mapping
 
 from . import uid as _uid
+from .classpath import MAIN
 from .errors import DefinitionError, UidError
 
 
@@ -65,17 +66,17 @@ def checked_name(name: object, cls: str) -> str:
 
 def _module(name: str) -> tuple[str, bool]:
     """The name of a module in folders, and whether it tells the module from all others."""
-    if name != "__main__":
+    if name not in MAIN:
         return name, True
-    main = sys.modules["__main__"]
+    main = sys.modules[name]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    if spec is not None and spec.name != "__main__":  # python -m package.module
+    if spec is not None and spec.name not in MAIN:  # python -m package.module
         return spec.name, True
     if file is not None and os.path.exists(file):
         place = os.path.realpath(file)
         stem = os.path.splitext(os.path.basename(place))[0]
         return f"{_uid.clean(stem)}-{_uid.digest(os.fsencode(place))}", True
-    return name, False  # a notebook or a prompt
+    return MAIN[0], False  # a notebook or a prompt
 
 
 def _type_name(annotation: object, cls: type) -> str:
