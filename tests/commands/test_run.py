@@ -90,9 +90,15 @@ def test_a_task_is_run_from_files_and_arguments(run: Run, tmp_path: Path) -> Non
     assert "steps=4" in dry.out
 
 
-def test_a_file_names_a_module(run: Run) -> None:
-    """A path of a Python file will do for its module."""
-    assert run("training.py:Training", "steps=1").out == "2.0\n"
+@pytest.mark.parametrize("cluster", ["null", "local", "processpool"])
+def test_a_file_names_a_module(cluster: str, run: Run, tmp_path: Path) -> None:
+    """A path of a Python file will do for its module, which jobs find too."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "training.py").rename(tmp_path / "code" / "training.py")
+
+    ran = run("code/training.py:Training", "conf.yaml", "steps=1", f"infra.cluster={cluster}")
+
+    assert (ran.code, ran.out) == (0, "2.0\n"), ran.err
 
 
 @pytest.mark.parametrize(
