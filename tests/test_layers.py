@@ -30,7 +30,7 @@ LAYERS = (
     ("engine",),
     ("work",),
     ("submission",),
-    ("part",),
+    ("part", "waits"),
     ("run",),
     ("cache", "resolution"),
     ("executors",),

@@ -306,6 +306,10 @@ class Bound:
         ):
             files.publish(os.path.join(folder, name), [conf.to_yaml().encode()], permissions)
 
+    def _provenance(self, key: str) -> dict[str, object] | None:
+        cache = self._work().cache
+        return None if cache is None else cache.provenance(key)
+
     def _clear(self, keys: Sequence[str] | None) -> None:
         """Forgets the outcomes of some items, or of all."""
         work = self._work()

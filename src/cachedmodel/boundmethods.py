@@ -61,6 +61,10 @@ class BoundTask(Bound, tp.Generic[R_co]):
             return work.memory.results[""].error is None
         return work.cache is not None and work.cache.states([""]).get("") == "value"
 
+    def provenance(self) -> dict[str, object] | None:
+        """When, where, by whom and with what the stored result was computed, and the seconds it took; None if there is none."""
+        return self._provenance("")
+
     def clear(self) -> None:
         """Forgets the result or failure; the next call computes again."""
         self._clear([""])
@@ -130,6 +134,10 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
     def plan(self, items: Iterable[I_contra], /) -> Plan[I_contra]:
         """Which items are cached, running, failed or missing; computes nothing."""
         return new_plan(self._work(), self._keyed(items))
+
+    def provenance(self, item: I_contra, /) -> dict[str, object] | None:
+        """When, where, by whom and with what the stored output of an item was computed; None if there is none."""
+        return self._provenance(tp.cast("Map[I_contra, Y_co]", self._method).key(item))
 
     @property
     def cache(self) -> Mapping[str, Y_co]:

@@ -28,6 +28,7 @@ from .executors import lend_place
 from .part import Part
 from .run import STORED, Chunk, Outcome, Run
 from .submission import POOLS, going_on, keeping_job, submit
+from .waits import Wait
 from .work import INLINE, Work
 from .workdir import InWorkDir
 
@@ -305,20 +306,22 @@ class Call:
         """Until an item has a value or an error; False if `timeout` (seconds) passed first."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _POLL_S
-        while not self.is_known(key):
-            left = _POLL_MAX_S if deadline is None else deadline - time.monotonic()
-            part = self._parts.get(key)
-            if part is not None:
-                whole = part.is_inline and self.work.is_task
-                self._advance(part, None if whole else key, max(0.0, min(pause, left)))
-                self.collect(part, key)
-                pause = min(2 * pause, _POLL_MAX_S)
-            elif not self.look([key]).is_known(key):
-                self._start(key)
-                if key not in self._parts:
-                    self._wait_for_others(key, max(0.0, left))
-            if left <= 0:
-                return self.is_known(key)
+        with Wait(self.work.target(), key) as wait:
+            while not self.is_known(key):
+                left = _POLL_MAX_S if deadline is None else deadline - time.monotonic()
+                part = self._parts.get(key)
+                if part is not None:
+                    whole = part.is_inline and self.work.is_task
+                    self._advance(part, None if whole else key, max(0.0, min(pause, left)))
+                    self.collect(part, key)
+                    pause = min(2 * pause, _POLL_MAX_S)
+                elif not self.look([key]).is_known(key):
+                    self._start(key)
+                    if key not in self._parts:
+                        self._wait_for_others(key, max(0.0, left))
+                if left <= 0:
+                    return self.is_known(key)
+                wait.look()
         return True
 
     def _wait_for_others(self, key: str, timeout: float) -> None:

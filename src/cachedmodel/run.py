@@ -42,6 +42,9 @@ class Outcome(tp.NamedTuple):
 STORED = Outcome(None)
 
 
+#: Where nothing could be written, and why: told once.
+_told: set[tuple[str, int | None]] = set()
+
 #: For which run a thread waits.
 _waits: dict[int, Run] = {}
 _waits_lock = threading.Lock()
@@ -367,10 +370,14 @@ class Run:
                 raise failure
             self.unstored[key] = failure
             return Outcome(None, failure)
-        if isinstance(error, OSError):
-            self._cannot_write = True  # a full disk is told once; the rest of the run computes without it
         self.unstored[key] = error
-        self._warn(text)
+        if not isinstance(error, OSError):
+            self._warn(text)
+            return outcome
+        self._cannot_write = True  # the rest of the run computes without it
+        if (self.target.scope, error.errno) not in _told:  # a full disk is told once, not by each chunk
+            _told.add((self.target.scope, error.errno))
+            self._warn(text)
         return outcome
 
     def _miscounted(self, batch: list[str], count: int) -> MiscountError:

@@ -272,7 +272,13 @@ class Claims:
         keys = [key for number in numbers for key in self._left[number]]
         if not keys:
             return
-        number = self._publish(me(), keys, options)
+        try:
+            number = self._publish(me(), keys, options)
+        except OSError:
+            # No room for a new claim: all end, since nobody may wait for what is not computed any more.
+            for key in keys:
+                self._drop(key, self._mine.pop(key))
+            return
         for old in numbers:
             del self._left[old]
             self._over.append(old)
@@ -284,7 +290,11 @@ class Claims:
     def _end_over(self, options: Options) -> None:
         highest = max(self._files, default=0)
         if highest in self._over and not self._single:
-            highest = self._publish(me(), [], options)
+            try:
+                highest = self._publish(me(), [], options)
+            except OSError:
+                # No room for it. A number that is used again costs at most a computation that is done twice.
+                highest += 1
         if self._single:
             self._sweep_single()
         else:
@@ -307,7 +317,8 @@ class Claims:
             if claim.keeper.kind == "job" and (claim.keeper.scheduler, claim.keeper.job_id) == same
         ]
         if numbers and not self._single and max(numbers) == max(self._files):
-            self._publish(me(), [], options)
+            with contextlib.suppress(OSError):
+                self._publish(me(), [], options)
         for number in numbers:
             self._remove(number)
 

@@ -169,7 +169,10 @@ class Sharded:
         if not self._find_fresh([key]):
             return None
         for shard in self._index.newest():
-            stamp = shard.stamp(key)
+            try:
+                stamp = shard.stamp(key)
+            except (OSError, *frames.DAMAGE):  # reading the entry tells what is wrong with it
+                continue
             if stamp is not None and shard.header is not None:
                 return provenance.of_item(shard.header.provenance, *stamp)
         return None
