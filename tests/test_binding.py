@@ -342,3 +342,26 @@ def test_hits_are_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     assert caplog.records == []
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
     assert {path for path in after if before.get(path) != after[path] and ".lives" not in str(path)} == set()
+
+
+def test_long_names_of_methods_stay_apart(tmp_path: Path) -> None:
+    """A name that no folder could hold is cut, and its hash tells it from others that begin the same."""
+    name = "a" * 240
+
+    def made(suffix: str, value: int) -> tp.Any:
+        def method(self: cm.CachedModel) -> int:
+            return value
+
+        method.__name__ = name + suffix
+        meta: tp.Any = type(cm.CachedModel)
+        return meta("Long", (cm.CachedModel,), {"__module__": __name__, name + suffix: cm.task(method)})
+
+    results = []
+    for suffix, value in (("x", 1), ("y", 2)):
+        model = made(suffix, value)(infra={"folder": tmp_path, "version": "v" * 64})
+        results.append(getattr(model, name + suffix)())
+
+    assert results == [1, 2]
+    folders = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    assert len(folders) == 2
+    assert all(len(folder) <= 255 for folder in folders)

@@ -30,7 +30,7 @@ LAYERS = (
     ("engine",),
     ("work",),
     ("submission",),
-    ("part", "waits"),
+    ("part", "waits", "chunk"),
     ("run",),
     ("cache", "resolution"),
     ("executors",),

@@ -27,6 +27,8 @@ if tp.TYPE_CHECKING:
     from .methods import Method
     from .model import CachedModel
 
+#: Of the name of a method in folders, whose version (64 characters) and hash come on top: names of files end at 255 bytes.
+_MOST_NAME = 150
 _baselines: dict[str, Baseline] = {}
 _baselines_lock = threading.RLock()
 
@@ -177,6 +179,11 @@ class Bound:
 
     @property
     def _name(self) -> str:
+        return f"{self._owner.__module__}.{self._owner.__qualname__}.{self._method.name}"
+
+    @property
+    def _path(self) -> str:
+        """What tells the method from those of all other classes."""
         return f"{_uid.class_path(self._owner).replace(':', '.')}.{self._method.name}"
 
     def _exclude(self) -> frozenset[str]:
@@ -186,11 +193,10 @@ class Bound:
         infra = self.infra
         if infra.folder is None:
             return None
-        name = _uid.class_path(self._owner)
-        safe = _uid.clean(name.replace(":", "."), 120)
-        if safe != name.replace(":", "."):
-            safe = f"{safe}-{_uid.digest(name.encode())}"
-        return os.path.join(infra.folder, f"{safe}.{self._method.name[:60]},{infra.version}")
+        name = _uid.clean(self._path, _MOST_NAME)
+        if name != self._path:  # cut, or with letters that no file name should have: the hash tells it from others
+            name = f"{name}-{_uid.digest(self._path.encode())}"
+        return os.path.join(infra.folder, f"{name},{infra.version}")
 
     def _baseline(self) -> Baseline:
         folder = self._method_folder()
@@ -236,7 +242,7 @@ class Bound:
             self._work_now = Work(
                 name=self._name,
                 place=f"memory {id(self._memory)}" if cache is None else cache.folder,
-                scope=f"memory {self._name} {identity.uid}" if cache is None else cache.folder,
+                scope=f"memory {self._path} {identity.uid}" if cache is None else cache.folder,
                 infra=self.infra,
                 is_task=self.single,
                 compute=self._compute,

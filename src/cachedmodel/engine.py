@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import run as _run
 from .cache import Cache, Keeper, Replace, State
+from .chunk import Chunk, UnstoredError, open_cache
 from .errors import JobLostError, MissingError
 from .executors import lend_place
 from .part import Part
-from .run import STORED, Chunk, Outcome, Run
+from .run import STORED, Outcome, Run
 from .submission import POOLS, going_on, keeping_job, submit
 from .waits import Wait
 from .work import INLINE, Work
@@ -284,7 +285,7 @@ class Call:
             compute=work.compute,
             items={key: self.items[key] for key in keys},
             stored=self._kept(keys),
-            open_cache=functools.partial(_run.open_cache, cache.folder, cache.root, cache.single, options),
+            open_cache=functools.partial(open_cache, cache.folder, cache.root, cache.single, options),
             chain=_run.chain.get(),
             flush_s=_POOL_FLUSH_S if work.infra.cluster in POOLS else _JOB_FLUSH_S,
         )
@@ -388,7 +389,7 @@ class Call:
         for key in keys:
             self._parts.pop(key, None)
         error = part.error()
-        if isinstance(error, _run.UnstoredError):
+        if isinstance(error, UnstoredError):
             for key, failure in error.failures.items():
                 if key in keys and not self.is_known(key):
                     self._take(key, Outcome(None, failure.exception(where=self.work.target().describe(key))))

@@ -1,0 +1,100 @@
+"""A run that travels: items of a method as a callable that another process calls, and that fills the cache there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from .cache import Cache, Failure, Options
+from .errors import CachedModelError, CacheError
+from .executors import ranks
+from .run import Chain, Compute, Outcome, Run, Target, chain
+
+
+class UnstoredError(CachedModelError):
+    """Carries out of a job the errors of items that are in no entry.
+
+    Attributes
+    ----------
+    failures
+        By uid of the item.
+    """
+
+    def __init__(self, failures: dict[str, Failure]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+    def __str__(self) -> str:
+        key, failure = next(iter(self.failures.items()))
+        return f"{len(self.failures)} failure(s) in no entry, the first (item {key!r}): {failure.type_name}: {failure.message}"
+
+
+@dataclasses.dataclass
+class Chunk:
+    """A run that travels to another process: a callable that fills the cache.
+
+    Attributes
+    ----------
+    name, scope
+        As for `Target`.
+    compute, items, stored
+        As for `Run`.
+    open_cache
+        Opens the cache there.
+    chain
+        What the sender is computing.
+    flush_s
+        Seconds after which others see what was computed, at the latest.
+    """
+
+    name: str
+    scope: str
+    compute: Compute
+    items: dict[str, object]
+    stored: frozenset[str]
+    open_cache: Callable[[], Cache]
+    chain: Chain
+    flush_s: float
+
+    def __call__(self) -> None:
+        token = chain.set(self.chain)
+        try:
+            run = self._accompany() if ranks()[0] else self._fill(self.open_cache())
+        finally:
+            chain.reset(token)
+        if run.error is not None:
+            raise run.error
+        if run.unstored:
+            raise UnstoredError({key: Failure.of(error) for key, error in run.unstored.items()})
+
+    def _fill(self, cache: Cache) -> Run:
+        cache.refresh()  # what this process writes has to come after all that was written and deleted before
+        try:
+            run = Run(Target(self.name, self.scope, cache), self.compute, self._missing(cache), self.stored)
+            with cache.flush_every(self.flush_s):
+                if run.items:
+                    run.drive()
+            cache.commit(sync=True)
+        except OSError as error:
+            raise CacheError(f"{self.name}: results cannot be stored in {cache.folder}: {error}") from error
+        return run
+
+    def _missing(self, cache: Cache) -> dict[str, object]:
+        """The items that this job has not stored yet, in a run before it was preempted and queued again."""
+        if ranks()[1] > 1:  # all of them must compute the same items, and would not see the same stored
+            return self.items
+        states = cache.states(list(self.items))
+        return {key: item for key, item in self.items.items() if states.get(key) != "value" or key in self.stored}
+
+    def _accompany(self) -> Run:
+        """In another than the first of several processes that compute together: the first stores the results."""
+        kept: dict[str, Outcome] = {}
+        run = Run(Target(self.name, self.scope, None, kept), self.compute, self.items)
+        run.drive()
+        run.unstored.update({key: outcome.error for key, outcome in kept.items() if outcome.error is not None})
+        return run
+
+
+def open_cache(folder: str, root: str, single: bool, options: Options) -> Cache:
+    """`Cache.open`, as a function that pickles by its name."""
+    return Cache.open(folder, root, single=single, options=options)
