@@ -179,7 +179,8 @@ class Bound:
 
     @property
     def _name(self) -> str:
-        return f"{self._owner.__module__}.{self._owner.__qualname__}.{self._method.name}"
+        module = "" if self._owner.__module__ == "__main__" else f"{self._owner.__module__}."
+        return f"{module}{self._owner.__qualname__}.{self._method.name}"
 
     @property
     def _path(self) -> str:
