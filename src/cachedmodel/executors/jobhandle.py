@@ -11,7 +11,7 @@ from cachedmodel.errors import JobLostError
 from cachedmodel.executors.base import Status
 from cachedmodel.executors.jobfiles import BATCH, Batch, JobFiles, read_record, read_text, touch
 from cachedmodel.executors.outcome import Raised
-from cachedmodel.executors.places import lend_place
+from cachedmodel.executors.places import wait_until
 
 POLL_S = 0.5
 FILES_S = 5.0  # what a network file system may take to show a file
@@ -66,16 +66,7 @@ class JobHandle:
         return self._done
 
     def wait(self, timeout: float | None = None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if self.done():
-            return True
-        with lend_place():
-            while not self.done():
-                left = POLL_S if deadline is None else deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                time.sleep(min(POLL_S, left))
-        return True
+        return wait_until(self.done, timeout, POLL_S, POLL_S)
 
     def error(self) -> BaseException | None:
         self.done()

@@ -34,7 +34,7 @@ from cachedmodel.executors.jobfiles import (
 )
 from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import interpreter_command
-from cachedmodel.executors.places import lend_place
+from cachedmodel.executors.places import wait_until
 from cachedmodel.executors.processid import is_alive, process_id
 from cachedmodel.executors.queue import Needs
 from cachedmodel.executors.worker import Surroundings
@@ -154,18 +154,7 @@ class LocalHandle:
         return ended is not None
 
     def wait(self, timeout: float | None = None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause, longest = POLL_S
-        if self.done():
-            return True
-        with lend_place():
-            while not self.done():
-                left = longest if deadline is None else deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                time.sleep(min(pause, left))
-                pause = min(pause * 1.5, longest)
-        return True
+        return wait_until(self.done, timeout, *POLL_S)
 
     def error(self) -> BaseException | None:
         self.done()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import typing as tp
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class Place(tp.Protocol):
@@ -25,6 +26,21 @@ _thread = threading.local()
 def set_place(place: Place | None) -> None:
     """Says that this thread now runs a call that takes up this place, or none."""
     _thread.place = place
+
+
+def wait_until(done: Callable[[], bool], timeout: float | None, first_s: float, longest_s: float) -> bool:
+    """Asks `done` again and again, with pauses that grow from `first_s` to `longest_s`; False if `timeout` (s) passed first."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if done():
+        return True
+    with lend_place():
+        while not done():
+            left = longest_s if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(first_s, left))
+            first_s = min(first_s * 1.5, longest_s)
+    return True
 
 
 @contextlib.contextmanager
