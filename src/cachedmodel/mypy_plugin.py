@@ -1,7 +1,7 @@
 """An optional plugin for mypy, in the place of pydantic's: ``plugins = cachedmodel.mypy_plugin``.
 
-It is pydantic's plugin, with its options, and beyond it: reading ``infra`` is always an `Infra`, and the keywords of a
-class statement are checked.
+It is pydantic's plugin, with its options, and beyond it: reading ``infra`` is always an `Infra`, the keywords of a
+class statement are checked, and the models of ``xp.train.job_array()`` and ``xp.train.iter_cached()`` have the type of ``xp``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ import typing as tp
 from collections.abc import Callable
 
 import pydantic
-from mypy.nodes import TypeInfo
-from mypy.plugin import ClassDefContext, Plugin
+from mypy.nodes import CallExpr, MemberExpr, TypeInfo
+from mypy.plugin import ClassDefContext, MethodContext, Plugin
+from mypy.types import AnyType, Instance, Type, get_proper_type
 from pydantic import mypy as pydantic_mypy
 
 _MODEL = "cachedmodel.model.CachedModel"
 _METACLASS = "cachedmodel.model.CachedModelMeta"
 _INFRA_DICT = "cachedmodel.infra.InfraDict"
+#: Methods of a bound task or map that return models of its model's type, which the type of a bound task does not name.
+_GIVE_MODELS = {
+    "cachedmodel.boundmethods.BoundTask.job_array",
+    "cachedmodel.boundmethods.BoundTask.iter_cached",
+    "cachedmodel.boundmethods.BoundMap.iter_cached",
+}
 _OTHER_KEYWORDS = {"cache_name", "metaclass", *pydantic.ConfigDict.__annotations__}
 
 
@@ -62,6 +69,12 @@ class CachedModelPlugin(pydantic_mypy.PydanticPlugin):
             return self._pydantic_model_metaclass_marker_callback
         return super().get_metaclass_hook(fullname)
 
+    def get_method_hook(self, fullname: str) -> Callable[[MethodContext], Type] | None:
+        """Fills in the type of the model where a method returns models."""
+        if fullname in _GIVE_MODELS:
+            return _of_the_model
+        return super().get_method_hook(fullname)
+
     def _pydantic_model_class_maker_callback(self, ctx: ClassDefContext) -> None:
         info = ctx.cls.info
         if info.fullname == _MODEL or not info.has_base(_MODEL):
@@ -69,6 +82,33 @@ class CachedModelPlugin(pydantic_mypy.PydanticPlugin):
             return
         CachedModelTransformer(ctx.cls, ctx.reason, ctx.api, self.plugin_config).transform()
         _check_keywords(ctx)
+
+
+def _of_the_model(ctx: MethodContext) -> Type:
+    """The type of ``xp.train.job_array()`` and the like, with the type of ``xp`` in the place of Any."""
+    call = ctx.context
+    if not (
+        isinstance(call, CallExpr)
+        and isinstance(call.callee, MemberExpr)
+        and isinstance(
+            call.callee.expr, MemberExpr
+        )  # xp.train: where a bound task has another name, its model is not known
+    ):
+        return ctx.default_return_type
+    model = ctx.api.get_expression_type(call.callee.expr.expr)
+    owner = get_proper_type(model)
+    if not isinstance(owner, Instance) or not owner.type.has_base(_MODEL):
+        return ctx.default_return_type
+    return _filled(ctx.default_return_type, model)
+
+
+def _filled(declared: Type, model: Type) -> Type:
+    proper = get_proper_type(declared)
+    if isinstance(proper, AnyType):
+        return model
+    if isinstance(proper, Instance) and proper.args:
+        return proper.copy_modified(args=[_filled(proper.args[0], model), *proper.args[1:]])
+    return declared
 
 
 def _check_keywords(ctx: ClassDefContext) -> None:

@@ -53,5 +53,7 @@ cm.job_array([xp.embed])  # E
 with xp.process.job_array(max_workers=8) as array:
     array.append(Training(param=1))
     trainings: list[Training] = array
+    array.append(xp.infra)  # E only: plugin
 for cached in xp.process.iter_cached():
     training: Training = cached
+    cached.parm  # E only: plugin
