@@ -59,7 +59,7 @@ class Patches(cm.CachedModel, version='1', cache_name='Patches'):
 
 class Codebook(cm.CachedModel, version='1', cache_name='Codebook', cpus_per_task=2, mem_gb=2, timeout_min=30):
     """The patches that stand for all others."""
-    patches: Patches = pydantic.Field(default_factory=Patches)
+    patches: Patches = _default
     codes: int = pydantic.Field(default=64, ge=2)
 
     @cm.task
@@ -82,7 +82,7 @@ class Drawn(tp.NamedTuple):
 
 class Compression(cm.CachedModel, version='1', cache_name='Compression', cpus_per_task=1, min_items_per_job=2):
     """Draws photographs with the patches of a codebook."""
-    codebook: Codebook = pydantic.Field(default_factory=Codebook)
+    codebook: Codebook = _default
 
     @cm.map(item_uid=str)
     def draw(self, photos: tp.Iterable[_PhotoAlias]) -> tp.Iterator[Drawn]:

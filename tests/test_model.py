@@ -680,6 +680,28 @@ def test_a_copy_keeps_its_settings_when_the_original_changes() -> None:
     assert {other.infra.cluster for other in copies} == {"threadpool"}
 
 
+def test_a_part_by_default_takes_the_defaults_of_its_whole(tmp_path: Path) -> None:
+    """A default was made with the class; the copies of it that pydantic makes follow what `defaults` says by then."""
+
+    class Plain(pydantic.BaseModel):
+        training: Training = Training(param=2)
+
+    class Whole(cm.CachedModel):
+        training: Training = Training()
+        given: Training = Training(infra={"folder": None})
+        many: list[Training] = [Training(param=3)]
+        plain: Plain = Plain()
+
+    with cm.defaults(folder=tmp_path):
+        whole = Whole()
+
+    for part in (whole.training, whole.many[0], whole.plain.training):
+        assert part.infra.folder == tmp_path
+    assert whole.given.infra.folder is None
+    assert Whole().training.infra.folder is None
+    assert copy.deepcopy(whole).training.infra.folder == tmp_path  # what held for the original holds for a copy
+
+
 def test_model_copy_updates() -> None:
     """`model_copy(update=...)` is never served with the original's uid or result, and takes settings as a dict."""
     xp = Training(param=1)

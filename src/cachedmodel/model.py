@@ -396,6 +396,9 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
     def __deepcopy__(self, memo: dict[int, tp.Any] | None = None) -> tp.Self:
         out = super().__deepcopy__(memo)
         _unbind(out.__dict__)
+        infra = out.__dict__.get("infra")
+        if isinstance(infra, Infra):  # pydantic copies the default of a field, which was made with its class
+            out.__dict__["infra"] = type(out).__infra_resolver__.renewed(infra)
         return out
 
     def __getstate__(self) -> dict[tp.Any, tp.Any]:

@@ -266,6 +266,14 @@ class Resolver:
         self.check(infra)
         return infra
 
+    def renewed(self, infra: Infra) -> Infra:
+        """The settings of a copy: those of the original, and where it was given none, what `base` gives now."""
+        layers, now = infra.layers, base()
+        if layers is None or not now or now is layers.base:
+            return infra
+        below = merge(now, layers.base)
+        return infra if below == layers.base else self.merged(infra.given, below)
+
     def check(self, infra: Infra) -> None:
         """Refuses settings that cannot work for the model or one of its methods.
 
