@@ -689,7 +689,7 @@ def test_a_part_by_default_takes_the_defaults_of_its_whole(tmp_path: Path) -> No
     class Whole(cm.CachedModel):
         training: Training = Training()
         given: Training = Training(infra={"folder": None})
-        many: list[Training] = [Training(param=3)]
+        many: list[Training] = pydantic.Field(default=[Training(param=3)])
         plain: Plain = Plain()
 
     with cm.defaults(folder=tmp_path):
