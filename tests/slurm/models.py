@@ -156,3 +156,17 @@ class Hungry(Study):
     @cm.task
     def value(self) -> int:
         return len(bytearray(4 * 1024**3))
+
+
+class Greedy(Study):
+    """Takes memory bit by bit, and keeps it as long as it is not stopped."""
+
+    @cm.task
+    def value(self) -> int:
+        self.note("started")
+        taken: list[bytes] = []
+        while len(taken) < 100 and not self.gate.exists():
+            taken.append(os.urandom(10 * 1024**2))
+            print(f"taken: {len(taken)}0 MB", flush=True, file=sys.stderr)
+        until(self.gate.exists, 60.0)
+        return len(taken)

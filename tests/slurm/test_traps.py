@@ -16,7 +16,7 @@ from cachedmodel.executors.slurm import Controller
 from cachedmodel.executors.slurm import controller as slurm_controller
 from cachedmodel.executors.slurmhandle import SlurmHandle
 from tests.executors.calls import until
-from tests.slurm.models import Deaf, Drawn, Dying, Hungry, Slow, Square, Steps
+from tests.slurm.models import Deaf, Drawn, Dying, Greedy, Hungry, Slow, Square, Steps
 from tests.slurm.scheduler import (
     PATIENCE_S,
     in_seconds,
@@ -194,3 +194,20 @@ def test_out_of_memory_is_not_the_task_s_failure(infra: cm.InfraDict, log: Path)
         task()
     assert not task.is_cached()
     assert Square(log=log, infra=infra).value() == 0
+
+
+@pytest.mark.parametrize("use_srun", [False, True])
+def test_a_job_that_takes_too_much_memory(use_srun: bool, infra: cm.InfraDict, log: Path, gate: Path) -> None:
+    """Slurm ends it, and the error says why, what to raise, and how the log ends; nothing is cached, the next call computes."""
+    infra |= {"mem_gb": 0.3, "slurm_use_srun": use_srun}
+    task = Greedy(log=log, infra=infra).value
+    with pytest.raises(
+        cm.JobLostError, match=r"killed out of memory.*mem_gb=0\.3.*ask for more with infra\.mem_gb"
+    ) as caught:
+        task()
+    assert "taken: " in str(caught.value)
+    assert (task.status(), task.is_cached()) == ("failed", False)
+
+    gate.touch()
+    assert Greedy(log=log, infra={**infra, "mem_gb": 0.5}).value() == 0
+    assert log.read_text() == "started\nstarted\n"

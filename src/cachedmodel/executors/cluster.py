@@ -108,9 +108,11 @@ class ClusterExecutor:
             raise InfraError(
                 f"{self._cluster!r} did not accept the submission: {error}\n{remedy}; given were: {given}."
             ) from error
-        timeout_min = tp.cast("float | None", self._parameters.get("timeout_min"))
+        timeout_min, mem_gb = (
+            tp.cast("float | None", self._parameters.get(name)) for name in ("timeout_min", "mem_gb")
+        )
         name = slurm.cluster_name() if self._cluster == "slurm" else ""
-        batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began, most, name)
+        batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began, most, name, mem_gb)
         write_record(os.path.join(folder, BATCH), batch)
         if self._cluster == "slurm":
             return [attach_job(self._cluster, folder, job.job_id) for job in jobs]

@@ -56,6 +56,7 @@ class Batch:
     submitted: float = 0.0
     max_jobs: int = 0
     cluster_name: str = ""
+    mem_gb: float | None = None
 
 
 R = tp.TypeVar("R", Started, Ended, Batch)

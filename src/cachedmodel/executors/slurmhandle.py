@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 from cachedmodel.executors import slurm
@@ -47,25 +48,45 @@ class SlurmHandle(JobHandle):
         return seen
 
     def _how_it_ended(self) -> str:
-        end = self._end()
         if super()._was_cancelled():
             return "was cancelled."
-        if end.state == "FAILED" and end.code:
-            # a shell, and srun, tell a signal as 128 more than its number
-            code = os.waitstatus_to_exitcode(end.code)
-            return f"ended without a result: its process {describe_exit(128 - code if 128 < code < 160 else code)}."
-        if end.state not in _ENDS:
-            return f"ended without a result, in state {end.state} (exit status {end.code})."
-        limit = self.batch.timeout_min
-        return _ENDS[end.state].format(limit="that of its partition" if limit is None else f"timeout_min={limit:g}")
+        log = self.files.end_of_log(self.batch.ranks)
+        return how_it_ended(self._end(), log, timeout_min=self.batch.timeout_min, mem_gb=self.batch.mem_gb)
 
 
+def how_it_ended(end: slurm.Seen, log: str, *, timeout_min: float | None, mem_gb: float | None) -> str:
+    """What happened to a job without a result, and the remedy, as what follows "Job 12".
+
+    Parameters
+    ----------
+    end
+        What Slurm says.
+    log
+        The end of the job's log: whose memory was exceeded is told there by srun, or by a node that polls, while the state
+        is that of any failure.
+    timeout_min, mem_gb
+        What the job had asked for.
+    """
+    state = "OUT_OF_MEMORY" if end.state == "FAILED" and _OUT_OF_MEMORY.search(log) else end.state
+    if state == "FAILED" and end.code:
+        # a shell, and srun, tell a signal as 128 more than its number
+        code = os.waitstatus_to_exitcode(end.code)
+        return f"ended without a result: its process {describe_exit(128 - code if 128 < code < 160 else code)}."
+    if state not in _ENDS:
+        return f"ended without a result, in state {state} (exit status {end.code})."
+    return _ENDS[state].format(
+        limit="that of its partition" if timeout_min is None else f"timeout_min={timeout_min:g}",
+        memory="that of its partition" if mem_gb is None else f"mem_gb={mem_gb:g}",
+    )
+
+
+_OUT_OF_MEMORY = re.compile(r"^(slurmstepd|srun)\b.*error: .*(oom.kill|memory limit|out of memory)", re.I | re.M)
 _ENDS = {
     "CANCELLED": "was cancelled: by somebody with scancel, or by Slurm.",
     "TIMEOUT": "reached its time limit ({limit}): ask for more with infra.timeout_min. Call again to go on with what is "
     "not stored yet.",
     "DEADLINE": "reached its deadline.",
-    "OUT_OF_MEMORY": "was killed out of memory: ask for more with infra.mem_gb.",
+    "OUT_OF_MEMORY": "was killed out of memory: it took more than its limit ({memory}); ask for more with infra.mem_gb.",
     "NODE_FAIL": "was lost with its node, and Slurm did not queue it again: call again.",
     "BOOT_FAIL": "was lost, since its node did not boot: call again.",
     "PREEMPTED": "was preempted, and Slurm did not queue it again: call again.",
