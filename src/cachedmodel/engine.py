@@ -167,6 +167,11 @@ class Call:
             known.update(self.work.cache.states(self._current([key for key in keys if key not in known])))
         return known
 
+    def _refresh(self) -> None:
+        """Has a mount that may show what was there seconds ago look anew."""
+        if self.work.cache is not None:
+            self.work.cache.refresh()
+
     @property
     def has_computed(self) -> bool:
         """True if it started what was missing."""
@@ -195,6 +200,8 @@ class Call:
             If nothing may be computed.
         """
         missing = [key for key in self.unknown() if key not in self._parts]
+        if missing and self.work.infra.mode == "read-only":  # else who claims looks anew
+            self._refresh()
         stored = self.states(missing) if missing else {}
         missing = [key for key in missing if key not in stored]
         if not missing or self.is_cancelled:
@@ -402,6 +409,8 @@ class Call:
         if part.status() == "cancelled":
             self.is_cancelled = True
         open_keys = [key for key in keys if not self.is_known(key)]
+        if open_keys:
+            self._refresh()
         stored = self.states(open_keys) if open_keys else {}
         for key in open_keys:
             if key not in stored:

@@ -243,6 +243,7 @@ class Cache:
         with self._lock:
             wanted = [key for key in dict.fromkeys(keys) if not self._claims.is_mine(key)]
             wanted = self._unstored(wanted, replace)
+            self._store.share()
             taken = self._claims.take(wanted, self.options) if wanted else []
             if not taken:
                 return []
@@ -266,6 +267,7 @@ class Cache:
         """Ends the claims of this process on these keys; of those that are stored it only tidies up."""
         if not self._postpones(lambda: self.release(keys)):
             with self._lock:
+                self._store.share()
                 self._claims.end(keys, self.options)
                 self._changed.notify_all()
             self._catch_up()

@@ -16,12 +16,11 @@ Claims are a hint, not a fence: what is published is published atomically all th
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterable, Sequence
 
 from .claimfile import PREFIX, Claim, digest, pack, read
-from .files import discard, publish_first
+from .files import discard, look_anew, names_in, publish_first
 from .lives import Keeper, lives_of, me
 from .options import Options
 
@@ -72,14 +71,18 @@ class Claims:
             self._forget_claim(number)
         for number in sorted(numbers - self._files.keys()):
             with contextlib.suppress(OSError):
-                self._learn(number, read(self._path(number)))
+                self._learn(number, self._read(number))
+
+    def _read(self, number: int) -> Claim:
+        try:
+            return read(self._path(number))
+        except FileNotFoundError:  # it ended just now, or a mount believes that it is not there yet
+            look_anew(self._path(number))
+            return read(self._path(number))
 
     def _numbers(self) -> set[int]:
         """The numbers of the claims that are in the folder now."""
-        try:
-            self.listing = os.listdir(self._folder)
-        except (FileNotFoundError, NotADirectoryError):
-            self.listing = []
+        self.listing = names_in(self._folder)
         tails = [name[len(PREFIX) :] for name in self.listing if name.startswith(PREFIX)]
         return {int(tail) for tail in tails if tail.isdecimal()}
 

@@ -15,7 +15,7 @@ from . import frames, provenance
 from .decoding import decode
 from .failure import CODEC as FAILURE_CODEC
 from .failure import Failure
-from .files import Buffer, File, Torn, Unreadable, publish, sync_folder, warn_once
+from .files import Buffer, File, Torn, Unreadable, look_anew, names_in, publish, sync_folder, warn_once
 from .options import Found, Options, State
 from .records import MAPPED_CODEC
 
@@ -47,7 +47,10 @@ class Entry:
         self.options = options
 
     def refresh(self, names: Iterable[str] | None = None) -> None:
-        """Nothing to do: the file is read anew each time."""
+        """The file is read anew each time; but a mount may believe for seconds that it is not there."""
+        # Listing the folder is what makes NFS look anew, making a name what makes FUSE do so.
+        if NAME in (names_in(self.folder) if names is None else names):
+            look_anew(self.path)
 
     # -- reading
 
@@ -173,6 +176,9 @@ class Entry:
         finally:
             os.close(fd)
         sync_folder(self.folder)
+
+    def share(self) -> None:
+        """What was written is there already, on all hosts."""
 
     def delete(self, keys: Iterable[str] | None) -> None:
         """Removes the entry."""

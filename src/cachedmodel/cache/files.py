@@ -152,6 +152,24 @@ def discard(path: str) -> None:
         os.unlink(path)
 
 
+def look_anew(path: str) -> None:
+    """Has a mount with a cache look again whether there is a file of this name, and how large it is.
+
+    Opening a name that a network or FUSE mount believes to be missing fails for as long as it caches that, seconds. A name
+    about to be made is looked up for certain; and this one is never made, since no link leads to another file system.
+    """
+    with contextlib.suppress(OSError):
+        os.link(os.devnull, path)
+
+
+def names_in(folder: str) -> list[str]:
+    """The names in a folder; none if there is no folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def sync_folder(folder: str) -> None:
     """Makes the names in a folder durable, where the file system can."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -188,6 +206,15 @@ class File:
 
     def stat(self) -> os.stat_result:
         return os.fstat(self.fd)
+
+    def size(self) -> int:
+        """How large it was at some time since it was opened, also where a mount keeps sizes for seconds."""
+        self.pread(1, 0)  # what it reads anew of a file that was opened anew makes it ask for the size
+        size = self.stat().st_size
+        if not size:
+            look_anew(self.path)
+            size = self.stat().st_size
+        return size
 
     def map(self, start: int, length: int) -> memoryview:
         """These bytes as a read-only memory map, which stays valid as long as the view is held."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from xxhash import xxh3_64_intdigest
 
 from . import columns, frames
-from .files import open_files, warn_once
+from .files import names_in, open_files, warn_once
 from .merged import MergedIndex
 from .records import Where
 from .shard import ABSENT, SUFFIX, Shard
@@ -58,10 +57,7 @@ class Index:
         """Looks for new shards and new entries; `names`: a listing of the folder made just now."""
         self.looked = True
         if names is None:
-            try:
-                names = os.listdir(self.folder)
-            except (FileNotFoundError, NotADirectoryError):
-                names = ()
+            names = names_in(self.folder)
         present = {name for name in names if name.endswith(SUFFIX)}
         changed = False
         for name in self._shards.keys() - present:

@@ -82,7 +82,7 @@ class Shard:
     def open(self, accept: Callable[[bytes], bool] | None) -> dict[str, object]:
         """Reads header and footer, or what there is so far; the entries found in a growing shard."""
         file = open_files.renew(self.path)
-        size = file.stat().st_size
+        size = file.size()
         if not self._read_header(file, size, accept):
             return {}
         try:
@@ -100,7 +100,7 @@ class Shard:
         file = open_files.renew(self.path)
         if self.header is None:
             return self.open(accept)
-        size = file.stat().st_size
+        size = file.size()
         return self._advance(file, size) if size > self.position else {}
 
     def turn_over(self) -> None:

@@ -35,6 +35,7 @@ class ShardWriter:
         self._parts: list[Buffer] = [data]
         #: Where the next frame goes.
         self.position: int = len(data)
+        self._shared = 0
         self._hashes = array("Q")
         self._places = array("Q")
 
@@ -78,6 +79,12 @@ class ShardWriter:
             write_all(self.fd, parts if len(parts) == 1 else _joined(parts), self.path)
         if sync:
             os.fsync(self.fd)
+
+    def share(self) -> None:
+        """Shows what was committed to other hosts: NFS sends what was written only when a descriptor is closed."""
+        if self._shared < self.position:
+            self._shared = self.position
+            os.close(os.dup(self.fd))
 
     def seal(self) -> None:
         """Commits, adds the footer and closes."""
