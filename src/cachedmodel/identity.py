@@ -26,6 +26,8 @@ from .schema import EXTRA, Field, NotInUid, fields_of, tag_of
 __all__ = ["Baseline", "Identity", "NotInUid", "counting", "identify"]
 
 _NEVER = object()
+#: Types of which equal values have one encoding.
+_EXACT = frozenset((type(None), bool, int, str, bytes))
 _NO_TAG = _uid.canonical("")
 _MAX_PLACES = 4096
 #: Names that lead to a field, its value, and what to call it where that says more than the value.
@@ -35,7 +37,10 @@ Shown = tuple[tuple[str, ...], object, str]
 class Row:
     """A field at one place of the schema, and the default that counts there."""
 
-    __slots__ = ("atom", "default", "digest", "field", "head", "inner", "name", "names", "path", "same")
+    __slots__ = (
+        *("atom", "contained", "default", "digest", "field", "head", "inner", "kind", "name", "names", "path", "same"),
+        "whole",
+    )
 
     def __init__(self, field: Field, path: str, names: tuple[str, ...]) -> None:
         self.field: Field = field
@@ -45,9 +50,12 @@ class Row:
         self.path: str = path
         self.names: tuple[str, ...] = names  # that lead to it
         self.atom: object = _NEVER  # the default itself, where it cannot change: no need to encode it
+        self.kind: object = _NEVER  # its type, where what equals it and has this type has its encoding
+        self.whole: bytes = b""  # name and encoding of the default
         self.default: bytes | None = None  # its encoding, if today's default is still the first one
         self.digest: str = ""  # otherwise that of the first one
-        self.inner: dict[tuple[type, bool], tuple[bytes, Place]] = {}  # of models that are or contain its value
+        self.inner: dict[type, tuple[bytes, Place]] = {}  # of models that are its value
+        self.contained: dict[type, tuple[bytes, Place]] = {}  # of models in a container that is its value
 
 
 class Place(tp.NamedTuple):
@@ -127,9 +135,12 @@ class Baseline:
         if encoding is None or first != today:
             row.digest = first
             return
-        row.default = encoding
-        if _uid.atoms(type(row.field.unvalidated)) is not None:
-            row.atom = row.field.unvalidated
+        row.default, row.whole = encoding, row.head + encoding
+        atom = row.field.unvalidated
+        if _uid.atoms(type(atom)) is not None:
+            row.atom = atom
+            if type(atom) in _EXACT or (type(atom) is float and atom):  # -0.0 == 0.0
+                row.kind = type(atom)
 
 
 class _NoDefaults(Baseline):
@@ -149,6 +160,8 @@ class Pass(_uid.Encoding):
     ----------
     shown
         The fields that differ.
+    is_whole
+        False once a model was met in a container, of which the defaults are in no encoding of this pass.
     """
 
     def __init__(self, baseline: Baseline, exclude: frozenset[str]) -> None:
@@ -156,10 +169,11 @@ class Pass(_uid.Encoding):
         self.baseline = baseline
         self.exclude = exclude
         self.shown: list[Shown] = []
+        self.is_whole: bool = True
         self._row: Row | None = None
 
-    def top(self, model: pydantic.BaseModel) -> bytes:
-        """The encoding of a whole model.
+    def top(self, model: pydantic.BaseModel) -> tuple[bytes, bytes | None]:
+        """The encoding of a model without what is at its default, and that of all of it, if this pass can tell.
 
         Raises
         ------
@@ -167,36 +181,47 @@ class Pass(_uid.Encoding):
             If a value cannot be told apart faithfully, naming its field.
         """
         try:
-            return b"".join(self.fields(model, self.baseline.place(type(model), self.exclude)))
+            parts, every = self.fields(model, self.baseline.place(type(model), self.exclude))
+            return b"".join(parts), b"".join(every) if self.is_whole else None
         except RecursionError:
             raise UidError(f"a value in {type(model).__name__} contains itself, or is nested too deeply") from None
 
-    def fields(self, model: pydantic.BaseModel, place: Place) -> list[bytes]:
-        """Name and encoding of each field that is not at its default."""
-        state, parts, shown, atoms = model.__dict__, [], self.shown, _uid.atoms
+    def fields(self, model: pydantic.BaseModel, place: Place) -> tuple[list[bytes], list[bytes]]:
+        """Name and encoding of each field that is not at its default, and of each."""
+        state, shown, atoms = model.__dict__, self.shown, _uid.atoms
+        parts: list[bytes] = []
+        every: list[bytes] = []
         name = ""
         try:
             for row in place.rows:
                 name = row.name
                 value = state[name]
-                if value is row.atom:
+                kind = type(value)
+                if value is row.atom or (kind is row.kind and value == row.atom):
+                    every.append(row.whole)
                     continue
-                before, label, encode = len(shown), "", atoms(type(value))
+                before, label, encode = len(shown), "", atoms(kind)
                 if encode is None:
-                    encoding, label = self.at(value, row)
+                    encoding, whole, label = self.at(value, row)
+                    part = row.head + encoding
+                    every.append(part if whole is encoding else row.head + whole)
                 else:
                     encoding = encode(value)
                     if row.same is not None and encoding == row.same[0]:
                         encoding = row.same[1]
+                    part = row.head + encoding
+                    every.append(part)
                 if encoding == row.default or (row.digest and row.digest == _uid.digest(encoding)):
                     del shown[before:]
                     continue
                 if len(shown) == before:
                     shown.append((row.names, value, label))
-                parts.append(row.head + encoding)
+                parts.append(part)
             if model.__pydantic_extra__:
                 for name, value in sorted(model.__pydantic_extra__.items()):
-                    parts += self._extra(name, value, place.extra)
+                    for part, whole in self._extra(name, value, place.extra):
+                        parts.append(part)
+                        every.append(whole)
         except UidError as error:
             text = str(error)
             raise (
@@ -206,23 +231,25 @@ class Pass(_uid.Encoding):
             if name in state:
                 raise
             raise UidError(f"field {type(model).__name__}.{name} was never set (by model_construct?): set it") from None
-        return parts
+        return parts, every
 
-    def _extra(self, name: str, value: object, row: Row) -> list[bytes]:
+    def _extra(self, name: str, value: object, row: Row) -> list[tuple[bytes, bytes]]:
         """A value beyond the fields, tagged: an alias may leave a field's own name to an extra value."""
         names = (*row.names, name)
         if ".".join(names) in self.exclude:
             return []
-        encoding, label = self.at(value, row)
+        encoding, whole, label = self.at(value, row)
         self.shown.append((names, value, label))
-        return [_uid.tagged("extra", _uid.canonical(name), encoding)]
+        head = _uid.canonical(name)
+        return [(_uid.tagged("extra", head, encoding), _uid.tagged("extra", head, whole))]
 
-    def at(self, value: tp.Any, row: Row) -> tuple[bytes, str]:  # Any: whatever a field can hold
-        """The encoding of the value of a field, and what to call it where that says more."""
+    def at(self, value: tp.Any, row: Row) -> tuple[bytes, bytes, str]:  # Any: whatever a field can hold
+        """The encoding of the value of a field, that with its defaults, and what to call it where that says more."""
+        kind = type(value)
         outer, self._row = self._row, row
         try:
-            if (type(value), False) in row.inner or _is_model(value):
-                return self._inside(value, row, False)
+            if kind in row.inner or (not _uid.is_container(kind) and _is_model(value)):
+                return self._inside(value, row, row.inner, "")
             before = len(self.shown)
             encoding = self.value(value)
             del self.shown[before:]  # of models in a container, which is shown whole
@@ -230,33 +257,39 @@ class Pass(_uid.Encoding):
             self._row = outer
         if row.same is not None and encoding == row.same[0]:
             encoding = row.same[1]
-        return encoding, ""
+        return encoding, encoding, ""
 
     def model(self, value: tp.Any) -> bytes:
         assert self._row is not None  # every model but the first is met in a field
-        return self._inside(value, self._row, True)[0]
+        self.is_whole = False
+        return self._inside(value, self._row, self._row.contained, "[]")[0]
 
-    def _inside(self, value: pydantic.BaseModel, row: Row, contained: bool) -> tuple[bytes, str]:
-        """The encoding of a model that is the value of a field, or contained in it, and what to call it."""
+    def _inside(
+        self, value: pydantic.BaseModel, row: Row, inner: dict[type, tuple[bytes, Place]], step: str
+    ) -> tuple[bytes, bytes, str]:
+        """The encodings of a model that is the value of a field, or contained in it, and what to call it."""
         cls = type(value)
-        known = row.inner.get((cls, contained))
+        known = inner.get(cls)
         if known is None:
             tag, forced = tag_of(value, row.field)
-            prefix = f"{row.path}{'[]' * contained}{f'<{tag}>' * bool(tag)}."
+            prefix = f"{row.path}{step}{f'<{tag}>' * bool(tag)}."
             known = _uid.canonical(tag), self.baseline.place(cls, self.exclude, prefix, row.names, forced)
             if not row.field.discriminators:  # which are of the value
-                row.inner[cls, contained] = known
+                inner[cls] = known
         tag_encoding, place = known
         if not place.is_frozen:
             self.watched.append((_state, value, tuple(value.__dict__.values())))
         if value.__pydantic_extra__ is not None:
             self.watch(_uid.items_of, value.__pydantic_extra__)
-        return self.encoded(value, tag_encoding, place), "default" if tag_encoding == _NO_TAG else cls.__name__
+        return *self.encoded(value, tag_encoding, place), "default" if tag_encoding == _NO_TAG else cls.__name__
 
-    def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> bytes:
-        """The encoding of a model of which tag and place are known."""
-        parts = self.fields(value, place)
-        return b"<5:model%d;" % (len(parts) + 1) + tag + b"".join(parts)
+    def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> tuple[bytes, bytes]:
+        """The encodings of a model of which tag and place are known."""
+        parts, every = self.fields(value, place)
+        return (
+            b"<5:model%d;%b%b" % (len(parts) + 1, tag, b"".join(parts)),
+            b"<5:model%d;%b%b" % (len(every) + 1, tag, b"".join(every)),
+        )
 
 
 class _Leaves(Pass):
@@ -266,18 +299,19 @@ class _Leaves(Pass):
         super().__init__(_ALL, exclude)
         self.leaves: dict[str, list[bytes]] = {}
 
-    def fields(self, model: pydantic.BaseModel, place: Place) -> list[bytes]:
-        parts = super().fields(model, place)
+    def fields(self, model: pydantic.BaseModel, place: Place) -> tuple[list[bytes], list[bytes]]:
+        parts, every = super().fields(model, place)
         paths = [row.path for row in place.rows]
         for path, part in zip(paths + [place.extra.path] * (len(parts) - len(paths)), parts, strict=True):
             self.leaves.setdefault(path, []).append(part)
         for path in place.left_out:
             self.leaves.setdefault(path, [])
-        return parts
+        return parts, every
 
-    def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> bytes:
+    def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> tuple[bytes, bytes]:
         self.fields(value, place)
-        return _uid.tagged("model", tag)
+        encoding = _uid.tagged("model", tag)
+        return encoding, encoding
 
     # in an order that does not depend on the process, in which leaves of one path are joined
 
@@ -293,13 +327,11 @@ class _Leaves(Pass):
 
 
 def _is_model(value: object) -> bool:
-    if not _uid.is_container(type(value)) and isinstance(value, pydantic.BaseModel):
-        return not hasattr(type(value), "__uid_value__")
-    return False
+    return isinstance(value, pydantic.BaseModel) and not hasattr(type(value), "__uid_value__")
 
 
-def _state(model: pydantic.BaseModel) -> tuple[object, ...]:
-    return tuple(model.__dict__.values())
+def _state(model: pydantic.BaseModel) -> tp.Collection[object]:
+    return model.__dict__.values()
 
 
 class Identity:
@@ -317,7 +349,7 @@ class Identity:
 
     def __init__(self, model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[str]) -> None:
         found = Pass(baseline, exclude)
-        encoding = found.top(model)
+        encoding, self._whole = found.top(model)
         self._model, self._baseline, self._exclude = model, baseline, exclude
         self.uid: str = _uid.text(readable(found.shown), encoding) if encoding else "default"
         self._own = self.uid
@@ -344,7 +376,8 @@ class Identity:
     def complete(self) -> bytes:
         """128 bits of the complete configuration, defaults too."""
         if self._complete is None:
-            self._complete = _uid.complete_digest(Pass(_ALL, self._exclude).top(self._model))
+            whole = self._whole if self._whole is not None else Pass(_ALL, self._exclude).top(self._model)[0]
+            self._complete, self._whole = _uid.complete_digest(whole), None
         return self._complete
 
     def stored(self) -> bytes:

@@ -18,6 +18,7 @@ import pydantic
 
 _ITEMS = 8
 _LENGTH = 40
+_LARGE = 1 << 127
 
 
 def readable(shown: tp.Iterable[tuple[tuple[str, ...], object, str]]) -> str:
@@ -36,11 +37,11 @@ def short(value: tp.Any) -> str:  # Any: whatever a field can hold
 
 
 def _int(value: int) -> str:
-    return str(value) if value.bit_length() < 128 else f"{value:x}"  # Python refuses to write large ones in decimals
+    return str(value) if -_LARGE < value < _LARGE else f"{value:x}"  # Python refuses to write large ones in decimals
 
 
 def _sequence(value: tp.Sequence[object]) -> str:
-    return ",".join([short(item) for item in value[:_ITEMS]])
+    return ",".join([_SHORT.get(type(item), _other)(item)[:_LENGTH] for item in value[:_ITEMS]])
 
 
 def _unordered(texts: tp.Iterable[str]) -> str:

@@ -32,11 +32,13 @@ from .classpath import is_named
 from .errors import UidError
 
 Encoder = tp.Callable[[tp.Any], bytes]  # Any: each encoder takes the type it is registered for
-#: How to look at something that can change in place, the thing, and what was seen: items by identity, or bytes.
-Watched = tuple[tp.Callable[[tp.Any], tuple[object, ...] | bytes], object, tuple[object, ...] | bytes]
+#: How to look at something that can change in place: at its items, or at bytes that stand for it.
+Probe = tp.Callable[[tp.Any], tp.Collection[object]]
+#: That, the thing, and what was seen: items by identity, or bytes.
+Watched = tuple[Probe, object, tuple[object, ...] | bytes]
 
-_pack_float = struct.Struct(">d").pack
-_NAN = b"f" + _pack_float(float("nan"))
+_pack_float = struct.Struct(">cd").pack
+_NAN = _pack_float(b"f", float("nan"))
 _MAX_READABLE = 128
 
 
@@ -45,21 +47,21 @@ _MAX_READABLE = 128
 
 def _str(value: str) -> bytes:
     data = value.encode("utf-8", "surrogatepass")
-    return b"s%d:" % len(data) + data
+    return b"s%d:%b" % (len(data), data)
 
 
 def _float(value: float) -> bytes:
-    return b"f" + _pack_float(value) if value == value else _NAN
+    return _pack_float(b"f", value) if value == value else _NAN
 
 
 def _bytes(value: bytes) -> bytes:
-    return b"b%d:" % len(value) + value
+    return b"b%d:%b" % (len(value), value)
 
 
 def tagged(tag: str, *parts: bytes) -> bytes:
     """One value from a tag and encodings that each say where they end."""
     name = tag.encode("utf-8", "surrogatepass")
-    return b"<%d:" % len(name) + name + b"%d;" % len(parts) + b"".join(parts)
+    return b"<%d:%b%d;%b" % (len(name), name, len(parts), b"".join(parts))
 
 
 def _function(value: tp.Any) -> bytes:  # Any: a function or a builtin, which share no type
@@ -163,7 +165,8 @@ class Encoding:
 
     def sequence(self, tag: bytes, values: tp.Collection[object]) -> bytes:
         """A list or tuple as its tag, its length and its values."""
-        return tag + b"%d:" % len(values) + b"".join([self.value(value) for value in values])
+        every = [self.value(value) if (encode := atoms(type(value))) is None else encode(value) for value in values]
+        return b"%b%d:%b" % (tag, len(every), b"".join(every))
 
     def members(self, tag: bytes, values: tp.Collection[object]) -> bytes:
         """A set as its tag, its length and its values, sorted."""
@@ -177,9 +180,10 @@ class Encoding:
             return encoder(value)
         return (_CONTAINERS.get(kind) or _handler(tp.cast("tp.Hashable", kind)))(self, value)
 
-    def watch(self, probe: tp.Callable[[tp.Any], tuple[object, ...] | bytes], value: object) -> None:
+    def watch(self, probe: Probe, value: object) -> None:
         """Remembers what something holds now."""
-        self.watched.append((probe, value, probe(value)))
+        seen = probe(value)
+        self.watched.append((probe, value, seen if isinstance(seen, bytes) else tuple(seen)))
 
 
 def is_same(watched: tp.Iterable[Watched]) -> bool:
@@ -189,9 +193,10 @@ def is_same(watched: tp.Iterable[Watched]) -> bool:
     """
     for probe, value, before in watched:
         now = probe(value)
-        if len(now) != len(before) or not (
-            now == before if type(now) is bytes else all(map(operator.is_, now, before))
-        ):
+        if type(before) is bytes:
+            if now != before:
+                return False
+        elif len(now) != len(before) or not all(map(operator.is_, before, now)):
             return False
     return True
 
@@ -451,10 +456,13 @@ def complete_digest(encoding: bytes) -> bytes:
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.,=+-]+")
+_is_safe = re.compile(r"[A-Za-z0-9_,=+][A-Za-z0-9_.,=+-]*").fullmatch
 
 
 def clean(text: str, limit: int = _MAX_READABLE) -> str:
     """Text cut to `limit` characters that are safe in a file name and mean nothing in a glob."""
+    if len(text) <= limit and _is_safe(text):
+        return text
     return _UNSAFE.sub("_", text[: 4 * limit])[:limit].lstrip(".-") or "_"
 
 
