@@ -75,7 +75,7 @@ def ask(place: Path, name: str, what: str, settings: dict[str, tp.Any]) -> None:
 def watch(place: Path, name: str, what: str, n: int, settings: dict[str, tp.Any]) -> bool:
     """Looks for an item that others compute, and notes it."""
     try:
-        xp = sample(place, n=n, **settings)
+        xp = sample(place, n=n if what == "task" else 0, **settings)
         value = xp.draw() if what == "task" else next(iter(xp.draws([n])))
     except cm.MissingError:
         return False
