@@ -49,6 +49,8 @@ class Index:
         self._complete = False
         #: Keys whose place in a complete memo is not right any more.
         self._stale: set[str] = set()
+        #: A shard turned out to be gone in the midst of a look-up.
+        self._gone = False
         self._merged = MergedIndex()
 
     # -- what there is
@@ -56,6 +58,7 @@ class Index:
     def refresh(self, names: Iterable[str] | None = None) -> None:
         """Looks for new shards and new entries; `names`: a listing of the folder made just now."""
         self.looked = True
+        self._gone = False
         if names is None:
             names = names_in(self.folder)
         present = {name for name in names if name.endswith(SUFFIX)}
@@ -105,6 +108,7 @@ class Index:
         """Does without a shard that the system does not let us read; one that is gone needs no word."""
         if error.errno in (errno.ENOENT, errno.ESTALE):
             self._drop(shard.name)
+            self._gone = True
         else:
             shard.ignored = True
             self._forget_found()
@@ -193,6 +197,15 @@ class Index:
 
     def find(self, keys: Sequence[str]) -> dict[str, object]:
         """Value of a column or `Where`, for the keys that are stored."""
+        found = self._find(keys)
+        while self._gone:
+            # Compacted or cleared since the last look: what it superseded or deleted must not speak in its place.
+            self._forget_found()
+            self.refresh()
+            found = self._find(keys)
+        return found
+
+    def _find(self, keys: Sequence[str]) -> dict[str, object]:
         found: dict[str, object] = {}
         memo, rest = self._memo, []
         for key in keys:
@@ -207,7 +220,7 @@ class Index:
             rest = [key for key in rest if key in self._stale]
         elif len(rest) >= _MANY_KEYS and len(rest) * _MANY_PART >= self._sealed_rows():
             self._complete_memo()
-            found = self.find(keys)
+            found = self._find(keys)
             self._limit()
             return found
         if rest:
@@ -276,6 +289,9 @@ class Index:
     def all(self) -> Iterator[tuple[str, object]]:
         """Every key that is stored, oldest shards first, with its value of a column or `Where`."""
         if not self._complete or self._stale:
+            self._complete_memo()
+        while self._gone:
+            self.refresh()
             self._complete_memo()
         return ((key, value) for key, value in list(self._memo.items()) if value is not columns.DELETED)
 

@@ -127,7 +127,7 @@ def _process_state(pid: int) -> tuple[str, str] | None:
     return (fields[0], fields[19]) if len(fields) > 19 else None
 
 
-def _lives_here(keeper: Keeper) -> bool | None:
+def lives_here(keeper: Keeper) -> bool | None:
     """Whether a process of this very host and pid namespace lives; None if it is not one, or cannot be told."""
     own = me()
     if (keeper.host, keeper.boot, keeper.namespace) != (own.host, own.boot, own.namespace) or not keeper.pid:
@@ -210,7 +210,7 @@ class Lives:
         """Whether a process lives: known at once on this host, after a lease without heartbeat elsewhere."""
         if keeper.life == self._me.life:
             return True
-        here = _lives_here(keeper)
+        here = lives_here(keeper)
         if here is not None:
             return here
         try:

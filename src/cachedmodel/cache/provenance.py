@@ -8,13 +8,19 @@ import math
 import os
 import sys
 import time
+import typing as tp
 from collections.abc import Callable
 
 from .files import user_name
+from .lives import Keeper, me
+
+#: What a header says for maintenance alone: the process that appends to the file; and, in a file that was made of others,
+#: from which offsets on its entries are of whom.
+_WRITER, _PARTS = "writer", "parts"
 
 
-def text(extra: Callable[[], dict[str, object]] | None) -> bytes:
-    """The provenance of a file that is written now."""
+def text(extra: Callable[[], dict[str, object]] | None, *, grows: bool = False) -> bytes:
+    """The provenance of a file that is written now; one that `grows` also says how to tell whether its writer lives."""
     facts: dict[str, object] = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "host": os.uname().nodename,
@@ -24,6 +30,8 @@ def text(extra: Callable[[], dict[str, object]] | None) -> bytes:
     }
     if extra is not None:
         facts.update(extra())
+    if grows:
+        facts[_WRITER] = json.loads(me().to_json())
     return json.dumps(facts, default=str).encode()
 
 
@@ -38,13 +46,45 @@ def _versions() -> dict[str, str]:
     return {"python": ".".join(map(str, sys.version_info[:3])), "cachedmodel": package}
 
 
-def of_item(file_text: bytes, when: int, seconds: float) -> dict[str, object]:
-    """The provenance of one item: that of its file, with its own time."""
+def writer(file_text: bytes) -> Keeper | None:
+    """The process that appends to the file, where it is known."""
+    try:
+        return Keeper.from_json(json.dumps(_facts(file_text).get(_WRITER)))
+    except (ValueError, TypeError):
+        return None
+
+
+def parts(file_text: bytes) -> list[tuple[int, dict[str, object]]]:
+    """Whose entries a file holds: from which offset on, and the provenance of that part."""
+    facts = _facts(file_text)
+    inner = facts.pop(_PARTS, None)
+    facts.pop(_WRITER, None)
+    if not isinstance(inner, list):
+        return [(0, facts)]
+    return [(int(start), dict(part)) for start, part in inner]
+
+
+def of_parts(inner: list[tuple[int, dict[str, object]]]) -> bytes:
+    """The provenance of a file that is made of others; as long as any with as many of these parts or fewer."""
+    # Offsets have as many digits whatever they are: the text is written before they are known.
+    text = [f"[{json.dumps(f'{start:016d}')}, {json.dumps(part)}]" for start, part in inner]
+    return f'{{"{_PARTS}": [{", ".join(text)}]}}'.encode()
+
+
+def _facts(file_text: bytes) -> dict[str, tp.Any]:
     try:
         facts = json.loads(file_text)
     except ValueError:
-        facts = {}
-    facts = dict(facts) if isinstance(facts, dict) else {}
+        return {}
+    return dict(facts) if isinstance(facts, dict) else {}
+
+
+def of_item(file_text: bytes, when: int, seconds: float, offset: int = 0) -> dict[str, object]:
+    """The provenance of one item at an offset: that of its file, or of its part of it, with its own time."""
+    facts: dict[str, object] = {}
+    for start, part in parts(file_text):
+        if start <= offset:
+            facts = dict(part)
     facts["when"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
     facts["seconds"] = None if math.isnan(seconds) else round(seconds, 6)
     return facts

@@ -291,8 +291,8 @@ class Shard:
             self._mapped = file.map(0, size)
         return self._mapped[start:end]
 
-    def stamp(self, key: str) -> tuple[int, float] | None:
-        """When the newest value of a key was written, and the seconds that it took."""
+    def stamp(self, key: str) -> tuple[int, float, int] | None:
+        """When the newest value of a key was written, the seconds that it took, and its offset."""
         if self.header is None or self.ignored:
             return None
         name, found = frames.encode(key), None
@@ -307,7 +307,7 @@ class Shard:
             found = stamp or found
         return found
 
-    def _stamp_at(self, file: File, offset: int, name: bytes) -> tuple[tuple[int, float] | None, int]:
+    def _stamp_at(self, file: File, offset: int, name: bytes) -> tuple[tuple[int, float, int] | None, int]:
         """The stamp of a key if the frame at `offset` has it, and where the next frame is."""
         assert self.header is not None
         data = file.pread(_ONE_READ, offset)
@@ -316,9 +316,9 @@ class Shard:
             data = file.pread(size, offset)
             block = frames.read_block(data, 0, self.header.seed, offset)
             row = frames.row_of(data, block, name)
-            return ((block.time, frames.row_seconds(data, block, row)) if row >= 0 else None), offset + size
+            return ((block.time, frames.row_seconds(data, block, row), offset) if row >= 0 else None), offset + size
         record = record_at(file, data, self.header.seed, offset, size)
-        return ((record.time, record.seconds) if frames.encode(record.key) == name else None), offset + size
+        return ((record.time, record.seconds, offset) if frames.encode(record.key) == name else None), offset + size
 
     def owner(self) -> int:
         """User id of who wrote the file."""

@@ -7,6 +7,7 @@ Every method expects the caller to hold the lock of the cache, except those that
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import time
@@ -126,11 +127,11 @@ class Sharded:
             record, payload = reader.payload(where)
             owner = where.shard.owner() if record.flags & frames.PICKLED else os.geteuid()
             return decode(record, payload, owner, self.options, where.shard.path)
-        except FileNotFoundError:
-            return self._load_moved(reader, key, where)
         except frames.DAMAGE as error:
             why = str(error) or "a value is damaged"
         except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESTALE):
+                return self._load_moved(reader, key, where)
             why = f"it cannot be read ({error.strerror})"
         with self.lock:
             self._index.spoil(key, where, why)
@@ -139,6 +140,8 @@ class Sharded:
     def _load_moved(self, reader: Reader, key: str, where: Where) -> object:
         """Looks again for an entry whose shard was deleted or compacted since it was found."""
         with self.lock:
+            if where.shard is self._shard:  # it was idle for so long that it was taken for abandoned
+                self._drop_writer()
             self._index.refresh()
             hit = self._index.find([key]).get(key, columns.DELETED)
         if type(hit) is not Where:
@@ -289,6 +292,9 @@ class Sharded:
 
     def _writer_for(self, keys: Iterable[str]) -> tuple[ShardWriter, Shard]:
         """The writer, whose shard supersedes what is known of these keys."""
+        if self._writer is not None and self._writer.is_idle:
+            self._seal()
+            self._index.refresh()
         if self._shard is not None and self._index.supersedes(self._shard.order, keys):
             self._seal()
         if self._writer is None or self._shard is None:
@@ -304,7 +310,7 @@ class Sharded:
             self._index.generation + 1,
             clears=clears,
             identity=options.header_identity(),
-            provenance=provenance.text(options.provenance),
+            provenance=provenance.text(options.provenance, grows=True),
             permissions=options.permissions,
         )
         self._writer, self._shard = writer, self._index.adopt(writer.name, writer.header)

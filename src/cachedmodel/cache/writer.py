@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import typing as tp
 from array import array
 from collections.abc import Sequence
@@ -17,15 +18,25 @@ from .shard import SUFFIX
 #: A shard is sealed, and the next one begun, at so many rows or bytes.
 MOST_ROWS = 1 << 16
 MOST_BYTES = 1 << 32
+#: A shard is not continued after so many seconds; one without a footer is abandoned when nothing was added for the other.
+IDLE_S, ABANDONED_S = 3600.0, 86_400.0
 
 
 class ShardWriter:
     """Appends to one shard that nobody else writes; after an error it must not be used again."""
 
     def __init__(
-        self, folder: str, generation: int, *, clears: bool, identity: bytes, provenance: bytes, permissions: int | None
+        self,
+        folder: str,
+        generation: int,
+        *,
+        clears: bool,
+        identity: bytes,
+        provenance: bytes,
+        permissions: int | None,
+        name: str = "",
     ) -> None:
-        self.name: str = random_name() + SUFFIX
+        self.name: str = name or random_name() + SUFFIX
         self.path: str = f"{folder}/{self.name}"
         self.fd: int = create(self.path, permissions)
         self.seed: int = int.from_bytes(os.urandom(8), "little")
@@ -36,8 +47,15 @@ class ShardWriter:
         #: Where the next frame goes.
         self.position: int = len(data)
         self._shared = 0
+        self._committed = time.time()
         self._hashes = array("Q")
         self._places = array("Q")
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing was committed for so long that others may soon take the shard for abandoned."""
+        # By the wall clock: the other one stands still while a machine sleeps.
+        return abs(time.time() - self._committed) > IDLE_S
 
     @property
     def full(self) -> bool:
@@ -77,6 +95,7 @@ class ShardWriter:
         parts, self._parts = self._parts, []
         if parts:
             write_all(self.fd, parts if len(parts) == 1 else _joined(parts), self.path)
+            self._committed = time.time()
         if sync:
             os.fsync(self.fd)
 
