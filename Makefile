@@ -8,9 +8,9 @@ WORKERS ?= 2
 PY = $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
-ALL_EXTRAS = cli,examples,tables,test,docs,dev
+ALL_EXTRAS = cli,examples,tables,test,docs,dev,bench
 
-.PHONY: help demo test test-slow test-all fast lint format docs lock wheel clean
+.PHONY: help demo test test-slow test-all fast bench bench-full lint format docs lock wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +35,12 @@ test-all: ## run the fast suite on each supported Python that the machine has
 	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python fast || failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "Failed on Python$$failed"; exit 1; fi
+
+bench: $(VENV)/.bench ## time what the library does beside exca and floors written by hand: two minutes
+	$(PY) -m benchmarks
+
+bench-full: $(VENV)/.bench ## the same at full size, beside all peers: write the table of docs/benchmarks.md
+	$(PY) -m benchmarks --full --write docs/benchmarks.md
 
 lint: $(VENV)/.test ## check style (ruff) and types (mypy --strict)
 	$(PY) -m ruff check
@@ -75,6 +81,10 @@ $(VENV)/.base: constraints.txt tools/make-venv
 
 $(VENV)/.demo: $(VENV)/.base pyproject.toml
 	$(INSTALL) --no-build-isolation --editable '.[examples]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.base pyproject.toml
+	$(INSTALL) --no-build-isolation --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base pyproject.toml

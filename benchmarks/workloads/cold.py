@@ -1,0 +1,38 @@
+"""A task that is not computed yet: what it costs beyond the computation, in time and files."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks import subject
+from benchmarks.bench import Bench
+from benchmarks.child import Answer
+from benchmarks.contract import Tasks
+from benchmarks.disk import usage
+
+
+def cold(contender: Tasks, folder: str, count: int) -> Answer:
+    """Milliseconds to compute and store a task that takes no time."""
+    contender.open(folder)
+    contender.task(contender.config(subject.spec(-1)))  # what is made once for a folder
+    specs = [subject.spec(number) for number in range(count)]
+    configs = [contender.config(spec) for spec in specs]
+    start = time.perf_counter()
+    results = [contender.task(config) for config in configs]
+    took = time.perf_counter() - start
+    assert results == [subject.task_of(spec) for spec in specs]
+    return {"ms": took / count * 1e3}
+
+
+def measure(bench: Bench) -> None:
+    """In long-lived children, each time in a new folder; a second store, half as large, tells what a task takes on disk."""
+    count = bench.sizes.configs
+
+    def once(name: str, rnd: int) -> None:
+        with bench.folder() as folder, bench.folder() as half:
+            bench.record("cold.time", name, rnd, bench.ask(name, cold, folder, count)["ms"])
+            bench.ask(name, cold, half, count // 2)
+            files = usage(folder).files - usage(half).files
+            bench.record("cold.files", name, rnd, files / (count - count // 2))
+
+    bench.rounds(bench.able(Tasks), once, bench.sizes.rounds)

@@ -1,0 +1,88 @@
+"""A task that is already computed: from memory, from disk, and from disk in a fresh process."""
+
+from __future__ import annotations
+
+import time
+import timeit
+
+from benchmarks import subject
+from benchmarks.bench import Bench
+from benchmarks.child import Answer
+from benchmarks.contract import Remembers, Tasks
+
+#: How long a go of calls from memory lasts.
+_GO_S = 0.03
+
+
+def ram(contender: Remembers, folder: str) -> Answer:
+    """Microseconds for a call whose result this very object has in memory: the least of five goes."""
+    contender.open(folder)
+    spec = subject.spec(7)
+    call = contender.remembered(spec)
+    assert call() == call() == subject.task_of(spec)
+    timer = timeit.Timer(call)
+    count, took = timer.autorange()
+    count = max(1, int(count / took * _GO_S))
+    return {"us": min(timer.repeat(5, count)) / count * 1e6}
+
+
+def fill(contender: Tasks, folder: str, count: int) -> Answer:
+    """Computes configurations."""
+    contender.open(folder)
+    for number in range(count):
+        contender.task(contender.config(subject.spec(number)))
+    return {}
+
+
+def hit(contender: Tasks, folder: str, count: int) -> Answer:
+    """Microseconds for the result of a new object, in a folder that this process has not opened."""
+    contender.open(folder)
+    specs = [subject.spec(number) for number in range(count)]
+    configs = [contender.config(spec) for spec in specs]
+    start = time.perf_counter()
+    results = [contender.task(config) for config in configs]
+    took = time.perf_counter() - start
+    assert results == [subject.task_of(spec) for spec in specs]
+    return {"us": took / count * 1e6}
+
+
+def first(contender: Tasks, folder: str, number: int) -> Answer:
+    """Milliseconds of a script that opens, makes a configuration and gets its result."""
+    spec = subject.spec(number)
+    start = time.perf_counter()
+    contender.open(folder)
+    result = contender.task(contender.config(spec))
+    took = time.perf_counter() - start
+    assert result == subject.task_of(spec)
+    return {"ms": took * 1e3}
+
+
+def measure(bench: Bench) -> None:
+    """From memory in long-lived children; from disk in copies of a store; and in fresh processes."""
+    if bench.wants("ram"):
+        bench.rounds(bench.able(Remembers), lambda name, rnd: _ram(bench, name, rnd), 2 * bench.sizes.rounds)
+    if bench.wants("hit.object", "hit.process"):
+        names = bench.able(Tasks)
+        with bench.folders(names) as stores:
+            names = bench.each(names, lambda name: bench.fresh(name, fill, stores[name], bench.sizes.configs))
+            if bench.wants("hit.object"):
+                bench.rounds(names, lambda name, rnd: _hit(bench, name, rnd, stores[name]), 2 * bench.sizes.rounds)
+            if bench.wants("hit.process"):
+                bench.each(names, lambda name: bench.fresh(name, first, stores[name], 0))  # to learn what it imports
+                bench.rounds(
+                    names,
+                    lambda name, rnd: bench.record(
+                        "hit.process", name, rnd, bench.fresh(name, first, stores[name], 1 + rnd)["ms"]
+                    ),
+                    2 * bench.sizes.rounds,
+                )
+
+
+def _ram(bench: Bench, name: str, rnd: int) -> None:
+    with bench.folder() as folder:
+        bench.record("ram", name, rnd, bench.ask(name, ram, folder)["us"])
+
+
+def _hit(bench: Bench, name: str, rnd: int, store: str) -> None:
+    with bench.copy(store) as copy:
+        bench.record("hit.object", name, rnd, bench.ask(name, hit, copy, bench.sizes.configs)["us"])

@@ -1,0 +1,36 @@
+"""Importing a library and defining a model with it: a whole interpreter, from its start to its end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from benchmarks.bench import Bench, ContenderError
+from benchmarks.contract import Models
+
+_CODE = """
+from benchmarks import subject
+from benchmarks.contenders.{} import Contender
+contender = Contender()
+contender.open(".")
+contender.config(subject.spec(1))
+"""
+#: Contenders whose import alone says nothing of models.
+_NO_MODELS = ("raw", "joblib", "diskcache")
+
+
+def measure(bench: Bench) -> None:
+    """A contender's module defines its model, and one is made."""
+    names = [name for name in bench.able(Models) if name not in _NO_MODELS]
+
+    def took_ms(name: str) -> float:
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", _CODE.format(name)], env=bench.environment, capture_output=True)
+        took = time.perf_counter() - start
+        if done.returncode:
+            raise ContenderError(done.stderr.decode())
+        return took * 1e3
+
+    names = bench.each(names, took_ms)  # compiles, and warms the page cache
+    bench.rounds(names, lambda name, rnd: bench.record("import", name, rnd, took_ms(name)), 3 * bench.sizes.rounds)

@@ -1,0 +1,106 @@
+"""Maps of many tiny items on disk: computing them, reading them all or few of them, adding to them."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks import subject
+from benchmarks.bench import Bench
+from benchmarks.child import Answer
+from benchmarks.contract import Maps
+from benchmarks.disk import usage
+from benchmarks.rows import Sizes
+
+_FEW, _NEW = 10, 100
+#: Enough to learn what operations import.
+_SCOUTED = 3_000
+
+
+def cold(contender: Maps, folder: str, count: int) -> Answer:
+    """Microseconds an item to compute and store what takes no time."""
+    contender.open_map(folder, "float", keep_in_ram=True)
+    items = range(count)
+    start = time.perf_counter()
+    outputs = list(contender.map(items))
+    took = time.perf_counter() - start
+    subject.verify_floats(outputs, items)
+    return {"us": took / count * 1e6}
+
+
+def streamed(contender: Maps, folder: str, count: int) -> Answer:
+    """Computes and stores; nothing is kept, neither by the library nor here."""
+    contender.open_map(folder, "float", keep_in_ram=False)
+    items = range(count)
+    subject.verify_floats(contender.map(items), items)
+    return {}
+
+
+def read(contender: Maps, folder: str, begin: int, end: int) -> Answer:
+    """Milliseconds to open and to get some outputs."""
+    items = range(begin, end)
+    start = time.perf_counter()
+    contender.open_map(folder, "float", keep_in_ram=True)
+    outputs = list(contender.map(items))
+    took = time.perf_counter() - start
+    subject.verify_floats(outputs, items)
+    return {"ms": took * 1e3}
+
+
+def add(contender: Maps, folder: str, begin: int, end: int) -> Answer:
+    """Milliseconds to compute and store some more in a store that was just opened."""
+    contender.open_map(folder, "float", keep_in_ram=True)
+    items = range(begin, end)
+    start = time.perf_counter()
+    outputs = list(contender.map(items))
+    took = time.perf_counter() - start
+    subject.verify_floats(outputs, items)
+    return {"ms": took * 1e3}
+
+
+def measure(bench: Bench) -> None:
+    """In fresh processes."""
+    run(bench, "map", bench.sizes)
+
+
+def run(bench: Bench, workload: str, sizes: Sizes) -> None:
+    """Measures the rows of a workload that are asked for."""
+    count = sizes.items
+
+    def fill(name: str, rnd: int) -> None:
+        bench.empty(stores[name])
+        took = bench.fresh(name, cold, stores[name], count)["us"]
+        bench.record(f"{workload}.cold", name, rnd, took, count)
+        bench.record(f"{workload}.bytes", name, rnd, usage(stores[name]).size / count, count)
+
+    def look(name: str, rnd: int) -> None:
+        if bench.wants(f"{workload}.whole", f"{workload}.whole_mb"):
+            whole = bench.fresh(name, read, stores[name], 0, count)
+            bench.record(f"{workload}.whole", name, rnd, whole["ms"], count)
+            bench.record(f"{workload}.whole_mb", name, rnd, whole.get("grown_mb"), count)
+        ten = bench.fresh(name, read, stores[name], count // 2, count // 2 + _FEW)
+        bench.record(f"{workload}.ten", name, rnd, ten["ms"], count)
+        bench.record(f"{workload}.ten_mb", name, rnd, ten.get("grown_mb"), count)
+
+    def extend(name: str, rnd: int) -> None:
+        begin = count + rnd * _NEW
+        took = bench.fresh(name, add, stores[name], begin, begin + _NEW)["ms"]
+        bench.record(f"{workload}.add", name, rnd, took, count)
+
+    names = bench.able(Maps, items=count)
+    with bench.folders(names) as stores:
+        names = bench.each(names, lambda name: _scout(bench, name))
+        names = bench.rounds(names, fill, sizes.rounds if bench.wants(f"{workload}.cold", f"{workload}.bytes") else 1)
+        if any(bench.wants(f"{workload}.{figure}") for figure in ("whole", "whole_mb", "ten", "ten_mb")):
+            names = bench.rounds(names, look, sizes.rounds)
+        if bench.wants(f"{workload}.add"):
+            bench.rounds(names, extend, 2 * sizes.rounds)
+
+
+def _scout(bench: Bench, name: str) -> None:
+    """Runs each operation once, to learn what it imports."""
+    count = min(_SCOUTED, bench.sizes.items)
+    with bench.folder() as folder, bench.folder() as other:
+        bench.fresh(name, cold, folder, count)
+        bench.fresh(name, read, folder, 0, count)
+        bench.fresh(name, add, folder, count, count + _NEW)
+        bench.fresh(name, streamed, other, count)
