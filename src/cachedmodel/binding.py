@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
+import types
 import typing as tp
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,31 +12,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from . import config as _config
 from . import identity as _identity
 from . import uid as _uid
-from .cache import Cache, Options, baseline, files
+from .cache import Cache, Options, files
 from .confdict import ConfDict
 from .errors import UidError
-from .identity import Baseline, Identity
-from .infra import Infra
-from .provenance import Provenance
-from .resolution import for_method
+from .home import Home, home_of, name_of
+from .identity import Identity
+from .infra import Infra, make, own
+from .run import Outcome
 from .state import state_of
-from .submission import forget_job, is_job_alive
+from .submission import forget_job
 from .work import Memory, Work
 
 if tp.TYPE_CHECKING:
     from .methods import Method
     from .model import CachedModel
-
-#: Of the name of a method in folders, whose version (64 characters) and hash come on top: names of files end at 255 bytes.
-_MOST_NAME = 150
-_baselines: dict[str, Baseline] = {}
-_baselines_lock = threading.RLock()
-
-
-@functools.lru_cache(maxsize=4096)
-def _todays(cls: tp.Hashable, _: Method) -> Baseline:
-    """The defaults of today's code, which count where there is no folder."""
-    return Baseline()
 
 
 class Stored:
@@ -78,22 +67,33 @@ class Bound:
 
     single: tp.ClassVar[bool]
 
+    # found out when they are asked for: many a model is made for its uid alone
+    _home_now: Home | None = None
+    _settings: Infra | None = None
+    _known: Identity | None = None
+    _work_now: Work | None = None
+    _memory_now: Memory | None = None
+    #: What a call may hand out at once.
+    _kept: tp.Mapping[str, Outcome] = types.MappingProxyType({})
+
     def __init__(self, method: Method, model: CachedModel) -> None:
         self._method = method
         self._model = model
-        self._memory = Memory()
-        self._settings: Infra | None = None
-        self._known: Identity | None = None
-        self._work_now: Work | None = None
         self.__doc__ = method.__doc__
-        self.__name__: str = method.name
-        self.__wrapped__: tp.Any = method.func.__get__(model)
+
+    @property
+    def __name__(self) -> str:
+        return self._method.name
+
+    @property
+    def __wrapped__(self) -> tp.Any:  # Any: the user's own function
+        return self._method.func.__get__(self._model)
 
     def __reduce__(self) -> tuple[tp.Any, ...]:
         return rebind, (self._model, self._method.owner, self._method.name)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._name} of {self._model!r}>"
+        return f"<{type(self).__name__} {name_of(self._method, type(self._model))} of {self._model!r}>"
 
     # -- what users ask ------------------------------------------------------------------------------------------------
 
@@ -101,10 +101,9 @@ class Bound:
     def infra(self) -> Infra:
         """The settings in force for this method."""
         if self._settings is None:
-            settings = for_method(self._model.infra, self._method.name, self._method.settings)
-            if settings.mode == "force" and state_of(self._model).arrived:
-                settings.__dict__["mode"] = "cached"
-            self._settings = settings
+            shared = self._home().infra
+            self._settings = make(own(shared), dict(shared.given), None)
+            self._drop_work()
         return self._settings
 
     def uid(self) -> str:
@@ -127,7 +126,7 @@ class Bound:
         """
         from pathlib import Path
 
-        if self.infra.folder is None:
+        if self._home().folder is None:
             return None
         work = self._settle() if create else self._work()
         assert work.cache is not None
@@ -149,7 +148,7 @@ class Bound:
 
     def iter_cached(self) -> Iterator[tp.Any]:  # Any: the model's own type, which infra.iter_cached() knows
         """Models of this class whose results are stored beside this one's, with this one's settings."""
-        folder = self._method_folder()
+        folder = self._home().folder
         if folder is None:
             return
         for name in sorted(os.listdir(folder) if os.path.isdir(folder) else ()):
@@ -171,63 +170,40 @@ class Bound:
 
     # -- identity ------------------------------------------------------------------------------------------------------
 
-    @property
-    def _owner(self) -> type[CachedModel]:
-        """The class that the entries are filed under: the model's own, or the parent's for ``super().method()``."""
-        cls = type(self._model)
-        return cls if cls.__cached_methods__.get(self._method.name) is self._method else self._method.owner
-
-    @property
-    def _name(self) -> str:
-        module = "" if self._owner.__module__ == "__main__" else f"{self._owner.__module__}."
-        return f"{module}{self._owner.__qualname__}.{self._method.name}"
-
-    @property
-    def _path(self) -> str:
-        """What tells the method from those of all other classes."""
-        return f"{_uid.class_path(self._owner).replace(':', '.')}.{self._method.name}"
+    def _home(self) -> Home:
+        """What is the same for all models of this class with these settings."""
+        if self._home_now is None:
+            self._home_now = home_of(self._method, self._model, state_of(self._model).arrived)
+        return self._home_now
 
     def _exclude(self) -> frozenset[str]:
-        return frozenset(("infra", *self._method.excluded(self._model)))
-
-    def _method_folder(self) -> str | None:
-        infra = self.infra
-        if infra.folder is None:
-            return None
-        name = _uid.clean(self._path, _MOST_NAME)
-        if name != self._path:  # cut, or with letters that no file name should have: the hash tells it from others
-            name = f"{name}-{_uid.digest(self._path.encode())}"
-        return os.path.join(infra.folder, f"{name},{infra.version}")
-
-    def _baseline(self) -> Baseline:
-        folder = self._method_folder()
-        if folder is None:
-            return _todays(tp.cast("tp.Hashable", self._owner), self._method)
-        with _baselines_lock:
-            if folder not in _baselines:
-                _baselines[folder] = Baseline(baseline.load(folder))
-            return _baselines[folder]
+        return self._home().excluded(self._model)
 
     def _identity(self) -> Identity:
         """The identity, checked against the model if something in it can change in place."""
-        if self._known is None:
-            exclude = self._exclude()
-            known = _identity.identify(self._model, self._baseline(), exclude)
-            if self._owner is not type(self._model):  # the parent's method may call what this class overrides
-                tag = _uid.class_path(type(self._model))
-                encoding = _uid.canonical([known.uid, tag])
-                known.rename(_uid.text(f"{type(self._model).__name__},{known.uid}", encoding))
-            self._known = known
-            state_of(self._model).frozen = True
-        elif self._known.mutable:
-            self._check_unchanged()
-        return self._known
+        known = self._known
+        if known is None:
+            return self._identified(self._home())
+        if known.mutable:
+            self._check_unchanged(known)
+        return known
 
-    def _check_unchanged(self) -> None:
-        assert self._known is not None
-        if not self._known.is_unchanged():
+    def _identified(self, home: Home) -> Identity:
+        model = self._model
+        known = _identity.identify(model, home.baseline(), home.excluded(model))
+        if home.owner is not home.cls:  # the parent's method may call what this class overrides
+            encoding = _uid.canonical([known.uid, _uid.class_path(home.cls)])
+            known.rename(_uid.text(f"{home.cls.__name__},{known.uid}", encoding))
+        self._known = known
+        state_of(model).frozen = True
+        return known
+
+    def _check_unchanged(self, known: Identity | None = None) -> None:
+        known = known or self._known
+        assert known is not None
+        if not known.is_unchanged():
             raise UidError(
-                f"a field of {type(self._model).__name__} changed in place since the uid {self._known.uid!r} of its method "
+                f"a field of {type(self._model).__name__} changed in place since the uid {known.uid!r} of its method "
                 f"{self._method.name!r} was computed: change a copy instead, with infra.clone_obj(...)"
             )
 
@@ -236,29 +212,43 @@ class Bound:
     def _compute(self, items: list[tp.Any]) -> Iterable[object]:  # Any: the user's items
         raise NotImplementedError  # by BoundTask and BoundMap
 
+    @property
+    def _memory(self) -> Memory:
+        if self._memory_now is None:
+            self._memory_now = Memory()
+        return self._memory_now
+
     def _work(self) -> Work:
         identity = self._identity()
-        if self._work_now is None:
-            cache = self._cache(identity)
-            self._work_now = Work(
-                name=self._name,
-                place=f"memory {id(self._memory)}" if cache is None else cache.folder,
-                scope=f"memory {self._path} {identity.uid}" if cache is None else cache.folder,
-                infra=self.infra,
+        work = self._work_now
+        if work is None:
+            home, memory = self._home(), self._memory
+            cache = self._cache(home, identity)
+            work = self._work_now = Work(
+                name=home.name,
+                place=f"memory {id(memory)}" if cache is None else cache.folder,
+                scope=f"memory {home.path} {identity.uid}" if cache is None else cache.folder,
+                infra=home.infra if self._settings is None else self._settings,
                 is_task=self.single,
                 compute=self._compute,
-                memory=self._memory,
+                memory=memory,
                 cache=cache,
                 settle=self._settle,
                 unchanged=self._check_unchanged,
             )
-        return self._work_now
+            if self._settings is None and home.infra.mode != "force" and work.keep is not None:
+                self._kept = memory.results
+        return work
 
-    def _cache(self, identity: Identity) -> Cache | None:
-        folder, infra = self._method_folder(), self.infra
-        if folder is None:
+    def _drop_work(self) -> None:
+        """Has the work made anew."""
+        self._work_now = None
+        self._kept = types.MappingProxyType({})
+
+    def _cache(self, home: Home, identity: Identity) -> Cache | None:
+        if home.folder is None:
             return None
-        root = os.fspath(infra.folder) if infra.folder is not None else folder
+        infra = home.infra
         options = Options(
             codec=self._method.codec,
             allow_pickle=infra.allow_pickle,
@@ -267,43 +257,31 @@ class Bound:
             lease_s=infra.lease_s,
             identity=Stored(identity),
             accept=identity.agrees,
-            job_alive=functools.partial(is_job_alive, root),
-            provenance=Provenance.of(type(self._model).__module__),
+            job_alive=home.is_alive,
+            provenance=home.provenance(),
         )
-        return Cache.open(os.path.join(folder, identity.uid), root, single=self.single, options=options)
+        return Cache.open(f"{home.folder}/{identity.uid}", home.root, single=self.single, options=options)
 
     def _settle(self) -> Work:
         """The work once its folder is there, with the defaults that count and the configuration in it."""
-        folder = self._method_folder()
-        if folder is None:
+        home = self._home()
+        if home.folder is None:
             return self._work()
-        self._agree_on_defaults(folder)
+        while not home.agree_on_defaults():
+            self._known = None
+            self._drop_work()
+            self._identity()
         work = self._work()
         assert work.cache is not None
         self._describe(work.cache.folder)
         work.cache.options.header_identity()  # now: the method may change the model
         return work
 
-    def _agree_on_defaults(self, folder: str) -> None:
-        while True:
-            known = self._baseline()
-            fresh = dict(known.fresh)  # other threads may add to them meanwhile
-            there = baseline.extend(folder, known.known, fresh, self.infra.permissions)
-            if all(known.known.get(path, digest) == digest for path, digest in there.items()):
-                known.known.update(there)
-                for path in fresh:
-                    known.fresh.pop(path, None)
-                return
-            with _baselines_lock:  # another process saw other defaults first: those count
-                _baselines[folder] = Baseline(there)
-            self._known = self._work_now = None
-            self._identity()
-
     def _describe(self, folder: str) -> None:
         """Writes what the folder is about, for people; nothing is read back from it but by `iter_cached`."""
         if os.path.exists(os.path.join(folder, "uid.yaml")):
             return
-        permissions = self.infra.permissions
+        permissions = self._home().infra.permissions
         files.make_folder(folder, permissions)
         identity = self._identity()
         for name, conf in (
@@ -326,5 +304,5 @@ class Bound:
 
     def forget(self) -> None:
         """Drops what depends on settings that were changed."""
-        self._settings = self._work_now = self._known = None
-        self._memory = Memory()
+        self._home_now = self._settings = self._known = self._memory_now = None
+        self._drop_work()

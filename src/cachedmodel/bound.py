@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import typing as tp
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from .clone import clone
 from .confdict import ConfDict
 from .errors import InfraError, UidError
 from .executors import Status
-from .infra import Infra, fill, make, unknown_setting, validated
+from .infra import Infra, fill, make, own, unknown_setting, validated
 from .jobs import Job
 from .state import state_of
 
@@ -125,6 +124,7 @@ class BoundInfra(Infra, tp.Generic[M_co], defer_build=True):
         type(model).__infra_resolver__.check(make({**self.__dict__, **change}, {**self.given, **change}, self.layers))
         for values in (self.__dict__, self.given, self.__pydantic_fields_set__):
             values.update(change)
+        object.__setattr__(self, "__infra_derived__", {})
         model.__pydantic_fields_set__.add("infra")
         for bound in state.values():
             bound.forget()
@@ -133,9 +133,7 @@ class BoundInfra(Infra, tp.Generic[M_co], defer_build=True):
 def bind(infra: Infra, model: CachedModel) -> BoundInfra[tp.Any]:
     """A copy of settings that belongs to a model."""
     bound: BoundInfra[tp.Any] = BoundInfra.__new__(BoundInfra)
-    values = {
-        key: copy.deepcopy(value) if isinstance(value, (dict, list)) else value for key, value in infra.__dict__.items()
-    }
-    fill(bound, values, dict(infra.given), infra.layers)
+    fill(bound, own(infra), dict(infra.given), infra.layers)
+    object.__setattr__(bound, "__infra_derived__", infra.derived)
     object.__setattr__(bound, "__infra_model__", model)
     return bound

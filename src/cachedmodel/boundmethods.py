@@ -38,7 +38,13 @@ class BoundTask(Bound, tp.Generic[R_co]):
         JobLostError
             If its job was lost; the next call computes again.
         """
-        return tp.cast(R_co, self._call().look().result(""))
+        kept = self._kept.get("")
+        if kept is None or kept.error is not None:
+            return tp.cast(R_co, self._call().look().result(""))
+        known = self._known
+        if known is None or known.mutable:
+            self._identity()
+        return tp.cast(R_co, kept.value)
 
     def job(self) -> Job[R_co]:
         """The job that computes the result: submitted if there is none yet, without waiting; here if cluster is None."""

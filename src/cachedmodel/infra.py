@@ -121,7 +121,8 @@ class Infra(pydantic.BaseModel):
     model_config: tp.ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(
         extra="forbid", validate_assignment=True, hide_input_in_errors=True, defer_build=True
     )
-    __slots__ = ("__infra_given__", "__infra_layers__")
+    __slots__ = ("__infra_derived__", "__infra_given__", "__infra_layers__")
+    __infra_derived__: dict[tp.Hashable, tp.Any]
     __infra_given__: dict[str, tp.Any]
     __infra_layers__: "Layers | None"
 
@@ -258,11 +259,21 @@ class Infra(pydantic.BaseModel):
         """What it was merged from, if it is that of a model."""
         return getattr(self, "__infra_layers__", None)
 
+    @property
+    def derived(self) -> dict[tp.Hashable, tp.Any]:  # Any: whatever that is
+        """What others found out about settings that are these, to be kept as long as nothing changes them."""
+        try:
+            return self.__infra_derived__
+        except AttributeError:
+            object.__setattr__(self, "__infra_derived__", {})
+            return self.__infra_derived__
+
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name in Infra.__pydantic_fields__:
             given = {**self.given, name: self.__dict__[name]}
             object.__setattr__(self, "__infra_given__", given)
+            object.__setattr__(self, "__infra_derived__", {})
 
     def __eq__(self, other: object) -> bool:
         return self.__dict__ == other.__dict__ if isinstance(other, Infra) else NotImplemented
@@ -329,6 +340,17 @@ class Layers(tp.NamedTuple):
 
 
 LIBRARY: dict[str, tp.Any] = {name: info.get_default() for name, info in Infra.__pydantic_fields__.items()}
+#: The settings that may be a dict or a list.
+_CHANGEABLE = ("slurm_additional_parameters", "slurm_setup", "methods")
+
+
+def own(infra: Infra) -> dict[str, tp.Any]:
+    """Its values, so that no change in place of one is seen in the other."""
+    values = infra.__dict__.copy()
+    for name in _CHANGEABLE:
+        if values[name] is not None:
+            values[name] = copy.deepcopy(values[name])
+    return values
 
 
 def make(values: dict[str, tp.Any], given: dict[str, tp.Any], layers: Layers | None) -> Infra:

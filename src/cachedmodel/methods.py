@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing as tp
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -97,6 +98,11 @@ class Method:
     def _bound(self, model: CachedModel) -> Bound:
         raise NotImplementedError  # by Task and Map
 
+    @property
+    def fixed_exclude(self) -> tuple[str, ...] | None:
+        """Names of the fields that do not count; None if each model says so itself."""
+        return None if isinstance(self._exclude, str) or callable(self._exclude) else tuple(self._exclude)
+
     def excluded(self, model: CachedModel) -> tuple[str, ...]:
         """Names of the fields that do not count for this method on this model."""
         exclude = self._exclude
@@ -176,6 +182,14 @@ class Method:
             raise DefinitionError(f"{where}: its results cannot be stored: {reason}")
 
 
+@functools.cache
+def _bound_classes() -> tuple[type[BoundTask[tp.Any]], type[BoundMap[tp.Any, tp.Any]]]:
+    """What methods are on an instance; with it comes all that a class does not need to be defined."""
+    from .boundmethods import BoundMap, BoundTask
+
+    return BoundTask, BoundMap
+
+
 def _check_exclude(exclude: object, where: str) -> None:
     """Refuses what cannot name fields.
 
@@ -223,9 +237,7 @@ class Task(Method, tp.Generic[R_co]):
             return self.bind(obj)
 
     def _bound(self, model: CachedModel) -> BoundTask[R_co]:
-        from .boundmethods import BoundTask  # with it comes all that a class does not need to be defined
-
-        return BoundTask(self, model)
+        return _bound_classes()[0](self, model)
 
     def _expected(self) -> str:
         return (
@@ -348,9 +360,7 @@ class Map(Method, tp.Generic[I_contra, Y_co]):
         return key
 
     def _bound(self, model: CachedModel) -> BoundMap[I_contra, Y_co]:
-        from .boundmethods import BoundMap  # as for tasks
-
-        return BoundMap(self, model)
+        return _bound_classes()[1](self, model)
 
     def _expected(self) -> str:
         return (

@@ -29,10 +29,11 @@ os.register_at_fork(before=first_look.acquire, after_in_parent=first_look.releas
 
 def state_of(model: CachedModel) -> State:
     """The state of a model, made at the first look."""
-    try:
-        return model.__cachedmodel__
-    except AttributeError:
+    found: State | None = getattr(model, "__cachedmodel__", None)
+    if found is None:
         with first_look:
-            if not hasattr(model, "__cachedmodel__"):  # another thread may have been quicker
-                object.__setattr__(model, "__cachedmodel__", State())
-            return model.__cachedmodel__
+            found = getattr(model, "__cachedmodel__", None)  # another thread may have been quicker
+            if found is None:
+                found = State()
+                object.__setattr__(model, "__cachedmodel__", found)
+    return found
