@@ -13,7 +13,7 @@ from . import baseline, page, table, workloads
 from .bench import Bench
 from .contenders import FLOORS, OURS, PEERS, installed
 from .records import Record
-from .rows import FULL, QUICK, ROWS, Row, Sizes, chosen
+from .rows import FULL, LONG, QUICK, ROWS, Row, Sizes, chosen
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,7 +67,7 @@ def _rows(args: argparse.Namespace) -> tuple[Row, ...]:
         return chosen(args.only.split(","))
     if args.million:
         return chosen(["million"])
-    return ROWS if args.full else tuple(row for row in ROWS if row.workload != "million")
+    return ROWS if args.full else tuple(row for row in ROWS if row.workload not in LONG)
 
 
 def _peers(given: str) -> list[str]:

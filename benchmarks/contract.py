@@ -1,6 +1,7 @@
 """What a contender can do. It takes part in a workload if its class has the methods of the protocol named there.
 
-Nothing may be computed in advance, and nothing kept from one `open` or `open_map` to the next but what an import leaves.
+A class may have `most_items`, the largest map that is worth giving to it. Nothing may be computed in advance, and nothing kept
+from one `open` or `open_map` to the next but what an import leaves.
 """
 
 from __future__ import annotations

@@ -56,6 +56,8 @@ class Sizes:
         Of the large maps.
     many_items
         Of the largest maps.
+    growth
+        Of the maps that show how the cost of an item grows with their number.
     warm_items
         Of the maps that are read from memory.
     arrays
@@ -77,16 +79,17 @@ class Sizes:
     shared_items: int = 1_200
     singles: int = 3_000
     many_items: int = 1_000_000
+    growth: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
 
 
 QUICK = Sizes(rounds=3, configs=200, items=20_000, warm_items=10_000, arrays=400)
 FULL = Sizes(rounds=5, configs=300, items=100_000, warm_items=10_000, arrays=2_000)
 #: For the tests.
-TINY = Sizes(
-    rounds=2, configs=4, items=60, warm_items=40, arrays=3, sweep=20, shared_items=20, singles=20, many_items=90
-)
+TINY = Sizes(1, 4, 60, 40, 3, sweep=20, shared_items=20, singles=20, many_items=90, growth=(10, 20, 30, 40))
 
 _BIG = "{n} tiny items"
+#: Workloads that only a full run measures.
+LONG: tp.Final = ("million", "growth")
 
 ROWS: tuple[Row, ...] = (
     Row("import", "import and define a model", "ms", "pydantic", most_times=1.4),
@@ -118,6 +121,14 @@ ROWS: tuple[Row, ...] = (
     Row("sweep.sweep", "sweep of {n}, 19 in 20 stored, the rest computed inline", "ms", "raw", most_times=3),
     Row("shared.time", "4 processes, same {n} items", "ms", "rawlog", most_times=2),
     Row("shared.computed", "4 processes, same {n} items: computed", "×", "rawlog", most=1),
+    *(
+        Row(f"growth.cold.{place}", "{n} tiny items: cold, per item", "µs", "rawlog")
+        for place in range(len(FULL.growth))
+    ),
+    *(
+        Row(f"growth.whole.{place}", "{n} tiny items: whole set, fresh process, per item", "µs", "rawlog")
+        for place in range(len(FULL.growth))
+    ),
 )
 BY_KEY: tp.Final = {row.key: row for row in ROWS}
 

@@ -11,6 +11,9 @@ FLOORS = ("pydantic", "lru", "raw", "rawlog")
 #: Libraries, by the name of their package; one that is not installed is left out.
 PEERS = ("exca", "joblib", "diskcache", "lmdb")
 
+#: Contenders whose configurations are dicts, or those of the floor: they define no model.
+WITHOUT_MODELS = ("raw", "joblib", "diskcache")
+
 
 def installed(name: str) -> bool:
     """Whether the package of a peer is there."""

@@ -18,6 +18,7 @@ MODULES = {
     "arrays": ("arrays",),
     "shared": ("shared",),
     "million": ("million",),
+    "growth": ("growth",),
 }
 
 

@@ -59,30 +59,30 @@ def first(contender: Tasks, folder: str, number: int) -> Answer:
 
 def measure(bench: Bench) -> None:
     """From memory in long-lived children; from disk in copies of a store; and in fresh processes."""
+    rounds, count = 2 * bench.sizes.rounds, bench.sizes.configs
+
+    def from_ram(name: str, rnd: int) -> None:
+        with bench.folder() as folder:
+            bench.record("ram", name, rnd, bench.ask(name, ram, folder)["us"])
+
+    def from_disk(name: str, rnd: int) -> None:
+        with bench.copy(stores[name]) as copy:
+            bench.record("hit.object", name, rnd, bench.ask(name, hit, copy, count)["us"])
+
+    def from_scratch(name: str, rnd: int) -> None:
+        bench.record("hit.process", name, rnd, bench.fresh(name, first, stores[name], rnd % count)["ms"])
+
     if bench.wants("ram"):
-        bench.rounds(bench.able(Remembers), lambda name, rnd: _ram(bench, name, rnd), 2 * bench.sizes.rounds)
-    if bench.wants("hit.object", "hit.process"):
-        names = bench.able(Tasks)
-        with bench.folders(names) as stores:
-            names = bench.each(names, lambda name: bench.fresh(name, fill, stores[name], bench.sizes.configs))
-            if bench.wants("hit.object"):
-                bench.rounds(names, lambda name, rnd: _hit(bench, name, rnd, stores[name]), 2 * bench.sizes.rounds)
-            if bench.wants("hit.process"):
-                bench.each(names, lambda name: bench.fresh(name, first, stores[name], 0))  # to learn what it imports
-                bench.rounds(
-                    names,
-                    lambda name, rnd: bench.record(
-                        "hit.process", name, rnd, bench.fresh(name, first, stores[name], 1 + rnd)["ms"]
-                    ),
-                    2 * bench.sizes.rounds,
-                )
-
-
-def _ram(bench: Bench, name: str, rnd: int) -> None:
-    with bench.folder() as folder:
-        bench.record("ram", name, rnd, bench.ask(name, ram, folder)["us"])
-
-
-def _hit(bench: Bench, name: str, rnd: int, store: str) -> None:
-    with bench.copy(store) as copy:
-        bench.record("hit.object", name, rnd, bench.ask(name, hit, copy, bench.sizes.configs)["us"])
+        bench.rounds(bench.able(Remembers), from_ram, rounds)
+    if not bench.wants("hit.object", "hit.process"):
+        return
+    names = bench.able(Tasks)
+    with bench.folders(names) as stores:
+        names = bench.each(names, lambda name: bench.fresh(name, fill, stores[name], count))
+        if bench.wants("hit.object"):
+            bench.rounds(names, from_disk, rounds)
+        if bench.wants("hit.process"):
+            names = bench.each(
+                names, lambda name: bench.fresh(name, first, stores[name], 0)
+            )  # to learn what it imports
+            bench.rounds(names, from_scratch, rounds)

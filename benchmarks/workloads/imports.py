@@ -7,6 +7,7 @@ import sys
 import time
 
 from benchmarks.bench import Bench, ContenderError
+from benchmarks.contenders import WITHOUT_MODELS
 from benchmarks.contract import Models
 
 _CODE = """
@@ -16,13 +17,11 @@ contender = Contender()
 contender.open(".")
 contender.config(subject.spec(1))
 """
-#: Contenders whose import alone says nothing of models.
-_NO_MODELS = ("raw", "joblib", "diskcache")
 
 
 def measure(bench: Bench) -> None:
     """A contender's module defines its model, and one is made."""
-    names = [name for name in bench.able(Models) if name not in _NO_MODELS]
+    names = [name for name in bench.able(Models) if name not in WITHOUT_MODELS]
 
     def took_ms(name: str) -> float:
         start = time.perf_counter()

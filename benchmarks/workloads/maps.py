@@ -88,7 +88,7 @@ def run(bench: Bench, workload: str, sizes: Sizes) -> None:
 
     names = bench.able(Maps, items=count)
     with bench.folders(names) as stores:
-        names = bench.each(names, lambda name: _scout(bench, name))
+        names = bench.each(names, lambda name: scout(bench, name))
         names = bench.rounds(names, fill, sizes.rounds if bench.wants(f"{workload}.cold", f"{workload}.bytes") else 1)
         if any(bench.wants(f"{workload}.{figure}") for figure in ("whole", "whole_mb", "ten", "ten_mb")):
             names = bench.rounds(names, look, sizes.rounds)
@@ -96,7 +96,7 @@ def run(bench: Bench, workload: str, sizes: Sizes) -> None:
             bench.rounds(names, extend, 2 * sizes.rounds)
 
 
-def _scout(bench: Bench, name: str) -> None:
+def scout(bench: Bench, name: str) -> None:
     """Runs each operation once, to learn what it imports."""
     count = min(_SCOUTED, bench.sizes.items)
     with bench.folder() as folder, bench.folder() as other:

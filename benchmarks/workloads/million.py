@@ -11,7 +11,7 @@ from benchmarks.workloads import maps
 
 def measure(bench: Bench) -> None:
     """In fresh processes."""
-    sizes = dataclasses.replace(bench.sizes, items=bench.sizes.many_items, rounds=2)
+    sizes = dataclasses.replace(bench.sizes, items=bench.sizes.many_items, rounds=min(2, bench.sizes.rounds))
     maps.run(bench, "million", sizes)
     if bench.wants("million.cold_mb"):
         bench.rounds(bench.able(Maps, items=sizes.items), lambda name, rnd: _stream(bench, name, rnd, sizes.items), 1)

@@ -7,6 +7,7 @@ import time
 from benchmarks import subject
 from benchmarks.bench import Bench
 from benchmarks.child import Answer
+from benchmarks.contenders import WITHOUT_MODELS
 from benchmarks.contract import Models, Uids
 
 
@@ -40,20 +41,16 @@ def uid(contender: Uids, folder: str, count: int) -> Answer:
 
 def measure(bench: Bench) -> None:
     """In long-lived children."""
+    rounds, count = 2 * bench.sizes.rounds, bench.sizes.configs
+
+    def made(name: str, rnd: int) -> None:
+        bench.record("construct", name, rnd, bench.ask(name, construct, folder, count)["us"])
+
+    def named(name: str, rnd: int) -> None:
+        bench.record("uid", name, rnd, bench.ask(name, uid, folder, count)["us"])
+
     with bench.folder() as folder:
         if bench.wants("construct"):
-            bench.rounds(
-                [name for name in bench.able(Models) if name not in ("joblib", "diskcache")],
-                lambda name, rnd: bench.record(
-                    "construct", name, rnd, bench.ask(name, construct, folder, bench.sizes.configs)["us"]
-                ),
-                2 * bench.sizes.rounds,
-            )
+            bench.rounds([name for name in bench.able(Models) if name not in WITHOUT_MODELS], made, rounds)
         if bench.wants("uid"):
-            bench.rounds(
-                bench.able(Uids),
-                lambda name, rnd: bench.record(
-                    "uid", name, rnd, bench.ask(name, uid, folder, bench.sizes.configs)["us"]
-                ),
-                2 * bench.sizes.rounds,
-            )
+            bench.rounds(bench.able(Uids), named, rounds)

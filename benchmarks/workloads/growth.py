@@ -1,0 +1,24 @@
+"""How the cost of an item grows with their number, for cachedmodel and the floor."""
+
+from __future__ import annotations
+
+import functools
+
+from benchmarks.bench import Bench
+from benchmarks.contenders import OURS
+from benchmarks.workloads import maps
+
+
+def measure(bench: Bench) -> None:
+    """In fresh processes."""
+    names = bench.each([OURS, "rawlog"], lambda name: maps.scout(bench, name))
+    for place, count in enumerate(bench.sizes.growth):
+        bench.rounds(names, functools.partial(_once, bench, place, count), min(3, bench.sizes.rounds))
+
+
+def _once(bench: Bench, place: int, count: int, name: str, rnd: int) -> None:
+    with bench.folder() as folder:
+        cold = bench.fresh(name, maps.cold, folder, count)["us"]
+        bench.record(f"growth.cold.{place}", name, rnd, cold, count)
+        whole = bench.fresh(name, maps.read, folder, 0, count)["ms"]
+        bench.record(f"growth.whole.{place}", name, rnd, whole * 1e3 / count, count)
