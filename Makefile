@@ -17,7 +17,7 @@ help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 demo: $(VENV)/.demo ## run the example: a sweep over handwritten digits, cached
-	$(PY) examples/digits.py
+	$(PY) examples/digits.py --cluster local
 
 test: lint ## check style and types, then run the suite (the slow tests too where CI is set)
 	$(PYTEST) $(if $(CI),--durations=20,-m "not slow")

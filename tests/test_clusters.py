@@ -121,16 +121,43 @@ def test_a_class_of_a_notebook(cluster: str, tmp_path: Path) -> None:
     assert run(tmp_path, "kernel.py", cluster) == OUTPUT
 
 
+def programs(folder: Path, **scripts: str) -> str:
+    """A PATH on which there are these programs, and those of this interpreter."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return os.pathsep.join([os.path.dirname(sys.executable), str(folder)])
+
+
+UNCONFIGURED = 'echo "$0: fatal: Could not establish a configuration source" >&2; exit 1'
+DOWN = 'echo "Slurmctld(primary) at login is DOWN"; exit 1'
+REFUSED = 'echo "sbatch: error: Batch job submission failed: Unable to contact slurm controller" >&2; exit 1'
+
+
 @pytest.mark.slow
 def test_auto_is_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs of this machine, where there is no Slurm."""
-    monkeypatch.setenv("PATH", os.pathsep.join([os.path.dirname(sys.executable), "/nowhere"]))
+    """Jobs of this machine, where there is no Slurm, or only its programs, which know of no cluster."""
+    monkeypatch.setenv("PATH", programs(tmp_path / "none"))
+    assert resolve_cluster("auto") == "local"
+    monkeypatch.setenv("PATH", programs(tmp_path / "client", sbatch=UNCONFIGURED, scontrol=UNCONFIGURED))
     assert resolve_cluster("auto") == "local"
     xp = experiment(tmp_path, "auto")
     job = xp.double.job()
     assert (job.result(60), list(xp.doubles([1]))) == (2, [2])
     assert job.job_id is not None
     assert sorted(notes(tmp_path)) == ["1", "double 1"]
+
+
+def test_a_slurm_that_does_not_answer_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wants to compute on the login node of a cluster that is down; the error says what to do instead."""
+    monkeypatch.setenv("PATH", programs(tmp_path / "client", sbatch=REFUSED, scontrol=DOWN, srun="exit 1"))
+    assert resolve_cluster("auto") == "slurm"
+    xp = experiment(tmp_path, "auto")
+    with pytest.raises(cm.InfraError, match=r"contact slurm controller[\s\S]*try again .*infra\.cluster='local'"):
+        xp.double()
+    assert xp.double.status() == "not submitted"
+    assert notes(tmp_path) == []
 
 
 @pytest.mark.parametrize("cluster", QUICK)

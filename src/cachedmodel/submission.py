@@ -135,7 +135,7 @@ def _log(submitted: Sequence[tuple[Call, Part]], arrays: int) -> None:
         ", ".join(names[:3]) + (", ..." if len(names) > 3 else ""),
         len(submitted),
         arrays,
-        ", ".join(sorted({repr(call.work.infra.cluster) for call, _ in submitted})),
+        ", ".join(sorted({repr(resolve_cluster(call.work.infra.cluster)) for call, _ in submitted})),
         f"; logs: {logs}" if logs else "",
     )
 

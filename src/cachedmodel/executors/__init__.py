@@ -97,12 +97,12 @@ def attach(cluster: str, folder: str, job_id: str) -> Handle:
 
 
 def resolve_cluster(cluster: str | None) -> str | None:
-    """The cluster that is meant: "auto" is Slurm where there is one, else "local"; unknown names are refused."""
+    """The cluster that is meant: "auto" is Slurm where one is configured, else "local"; unknown names are refused."""
     check_cluster(cluster)
     if cluster == "auto":
-        import shutil
+        from cachedmodel.executors import slurm
 
-        return "slurm" if shutil.which("sbatch") else "local"
+        return "slurm" if slurm.is_configured() else "local"
     return cluster
 
 

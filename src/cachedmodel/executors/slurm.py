@@ -7,12 +7,16 @@ is none. A node that failed ends its jobs for the moments until they are queued 
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
 import threading
 import time
 import typing as tp
+
+if tp.TYPE_CHECKING:
+    import subprocess
 
 KEPT_S = 1.0, 15.0  # how long an answer counts: at first, and at most, when nothing changes for long
 PATIENCE = 0.1  # part of the time since something changed for which an answer counts
@@ -167,7 +171,11 @@ def max_array_size() -> int:
 
 
 def remedy(words: str) -> str:
-    """The settings to change, by what Slurm says of a submission that it refuses."""
+    """What to change, by what Slurm says of a submission that it refuses."""
+    if re.search(r"contact slurm|slurm controller|timed out|backup controller", words, re.IGNORECASE):
+        return "Slurm does not answer: try again when it does, or compute on this machine with infra.cluster='local'"
+    if "configuration source" in words:
+        return "Slurm is installed here, but knows of no cluster: say infra.cluster='local', or 'auto'"
     settings = [setting for pattern, setting in _REMEDIES if re.search(pattern, words, re.IGNORECASE)]
     return (
         f"Change {' or '.join(f'infra.{name}' for name in dict.fromkeys(settings))}"
@@ -202,14 +210,40 @@ class _Settings(dict[str, str]):
 _settings = _Settings()
 
 
+def is_configured() -> bool:
+    """Whether there is a cluster that can be asked to compute: False without Slurm's programs, or where they know of none.
+
+    A cluster that does not answer is one all the same: it may be a login node's, where nobody should compute instead.
+    """
+    import shutil
+
+    program = shutil.which("sbatch")
+    return program is not None and _knows_a_cluster(program, os.environ.get("SLURM_CONF"))
+
+
+@functools.cache
+def _knows_a_cluster(program: str, configuration: str | None) -> bool:
+    run = _run("scontrol", "ping", timeout_s=TIMEOUT_S)
+    return run is None or "configuration source" not in run.stderr
+
+
 def ask(program: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str | None:
     """What a program of Slurm's prints; None if it fails. Nothing in the environment changes what it prints."""
+    run = _run(program, *arguments, timeout_s=timeout_s)
+    if run is None:
+        return None
+    if run.returncode and "Invalid job id" in run.stderr:
+        return ""
+    return run.stdout if run.returncode == 0 else None
+
+
+def _run(program: str, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str] | None:
     import subprocess
 
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
     environment["SLURM_TIME_FORMAT"] = "%s"
     try:
-        run = subprocess.run(
+        return subprocess.run(
             [program, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -220,9 +254,6 @@ def ask(program: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str | No
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if run.returncode and "Invalid job id" in run.stderr:
-        return ""
-    return run.stdout if run.returncode == 0 else None
 
 
 def _number(text: str) -> int:
