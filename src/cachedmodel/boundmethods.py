@@ -10,6 +10,7 @@ from .cache import MapView
 from .engine import Call
 from .executors import Status
 from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
+from .run import Raised
 from .state import state_of
 from .stream import stream
 
@@ -64,7 +65,7 @@ class BoundTask(Bound, tp.Generic[R_co]):
         """True if a result is stored, which is not looked into; False for a stored failure."""
         work = self._work()
         if "" in work.memory.results:
-            return work.memory.results[""].error is None
+            return type(work.memory.results[""]) is not Raised
         return work.cache is not None and work.cache.states([""]).get("") == "value"
 
     def provenance(self) -> dict[str, object] | None:
@@ -129,7 +130,7 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
             At the first failed item, once the others are through.
         """
         work, method = self._work(), tp.cast("Map[I_contra, Y_co]", self._method)
-        return tp.cast("Iterator[Y_co]", stream(work, items, method.key, return_errors=on_error == "return"))
+        return tp.cast("Iterator[Y_co]", stream(work, items, method.keys, return_errors=on_error == "return"))
 
     def submit(self, items: Iterable[I_contra], /) -> MapJob[I_contra, Y_co]:
         """Has the missing outputs computed, without waiting; in this process they are computed as they are asked for."""
@@ -150,11 +151,7 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
         """What is stored, as a read-only mapping of item uid to output."""
         work = self._work()
         if work.cache is None:
-            return {
-                key: tp.cast(Y_co, outcome.value)
-                for key, outcome in work.memory.results.items()
-                if outcome.error is None
-            }
+            return {key: tp.cast(Y_co, kept) for key, kept in work.memory.results.items() if type(kept) is not Raised}
         return MapView(work.cache)
 
     def clear(self, items: Iterable[I_contra] | None = None) -> None:
@@ -162,8 +159,8 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
         self._clear(None if items is None else [key for key, _ in self._keyed(items)])
 
     def _keyed(self, items: Iterable[I_contra]) -> list[tuple[str, I_contra]]:
-        key = tp.cast("Map[I_contra, Y_co]", self._method).key
-        return [(key(item), item) for item in items]
+        items = list(items)
+        return list(zip(tp.cast("Map[I_contra, Y_co]", self._method).keys(items), items, strict=True))
 
     def _compute(self, items: list[tp.Any]) -> Iterable[object]:
         state_of(self._model).frozen = True

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .cache import Cache, Failure, Options
 from .errors import CachedModelError, CacheError
 from .executors import ranks
-from .run import Chain, Compute, Outcome, Run, Target, chain
+from .run import Chain, Compute, Raised, Run, Target, chain
 
 
 class UnstoredError(CachedModelError):
@@ -88,10 +88,10 @@ class Chunk:
 
     def _accompany(self) -> Run:
         """In another than the first of several processes that compute together: the first stores the results."""
-        kept: dict[str, Outcome] = {}
+        kept: dict[str, object] = {}
         run = Run(Target(self.name, self.scope, None, kept), self.compute, self.items)
         run.drive()
-        run.unstored.update({key: outcome.error for key, outcome in kept.items() if outcome.error is not None})
+        run.unstored.update({key: value.error for key, value in kept.items() if type(value) is Raised})
         return run
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import threading
 import time
@@ -83,6 +84,7 @@ class Call:
         self.is_cancelled: bool = False
         self._is_guarded = is_guarded
         self._parts: dict[str, Part] = {}  # what computes an item
+        self._collected: dict[Part, int] = {}  # how many outcomes of a part's run were looked at
         self._made: list[Part] = []
         self._is_settled = False
         #: Versions of the entries that do not count, since this call is to compute them again; None: not looked yet.
@@ -90,44 +92,64 @@ class Call:
 
     # -- look up ------------------------------------------------------------------------------------------------
 
-    def look(self, keys: Iterable[str] | None = None) -> Call:
-        """Takes what is stored of some items, or all; computes nothing. What runs here is collected, not looked up."""
+    def look(self, keys: Iterable[str] | None = None, expected: int = 0) -> Call:
+        """Takes what is stored of some items, or all; computes nothing. What runs here is collected, not looked up.
+
+        Parameters
+        ----------
+        keys
+            Uids of the items; None: all.
+        expected
+            How many items are going to be looked up, in this call and others, as far as that is known.
+        """
         parts = self._parts
-        unknown = [key for key in (self.items if keys is None else keys) if not self.is_known(key)]
+        unknown = self.unknown(keys)
         if parts:
             unknown = [key for key in unknown if key not in parts or parts[key].run is None]
         if unknown:
-            self._read(unknown)
+            self._read(unknown, expected)
         return self
 
-    def _read(self, unknown: list[str]) -> None:
+    def _read(self, unknown: list[str], expected: int = 0) -> None:
         keep = self.work.keep
         if self._outdated is None:
             self._outdated = self._find_outdated()
         if keep:
-            for key in unknown:
-                outcome = keep.get(key)
-                if outcome is not None:
-                    self._take(key, outcome)
-            unknown = [key for key in unknown if not self.is_known(key)]
+            self._take_kept({key: keep[key] for key in unknown if key in keep})
+            unknown = self.unknown(unknown)
         cache = self.work.cache
         if cache is not None and unknown:
-            found = cache.read(self._current(unknown))
-            for key, value in found.values.items():
-                outcome = Outcome(value)
-                if keep is not None:
-                    keep[key] = Outcome(_run.read_only(value))
-                self._take(key, outcome)
+            found = cache.read(self._current(unknown), expected)
+            if keep is not None:
+                keep.update(zip(found.values, map(_run.read_only, found.values.values()), strict=True))
+            self._take_values(found.values)
             for key, failure in found.failures.items():
                 where = f"{self.work.target().describe(key)}, stored in {cache.folder!r}"
                 error = failure.exception(allow_pickle=self.work.infra.allow_pickle, where=where)
                 self._take(key, Outcome(None, error))
 
+    def _take_kept(self, kept: Mapping[str, object]) -> None:
+        """Takes what was kept in memory."""
+        self._take_values({key: value for key, value in kept.items() if type(value) is not _run.Raised})
+        for key, value in kept.items():
+            if type(value) is _run.Raised:
+                self._take(key, Outcome(None, value.error))
+
+    def _take_values(self, values: Mapping[str, object]) -> None:
+        """Takes values of items that are in the cache."""
+        self.values.update(values)
+        if self.work.infra.mode == "force":
+            self.work.memory.forced.update(values)
+        for key in values if self._parts else ():
+            part = self._parts.get(key)
+            if part is not None and part.run is None:
+                part.seen(key)
+
     def _take(self, key: str, outcome: Outcome) -> None:
         if outcome.error is None:
-            self.values[key] = outcome.value
-        else:
-            self.errors[key] = outcome.error
+            self._take_values({key: outcome.value})
+            return
+        self.errors[key] = outcome.error
         if self.work.infra.mode == "force":
             self.work.memory.forced.add(key)
         part = self._parts.get(key)
@@ -139,7 +161,7 @@ class Call:
         work, force = self.work, self.work.infra.mode == "force"
         keys = [key for key in self.items if key not in work.memory.forced] if force else list(self.items)
         for key in keys if work.keep else ():
-            if key in work.memory.results and (force or work.memory.results[key].error is not None):
+            if key in work.memory.results and (force or type(work.memory.results[key]) is _run.Raised):
                 del work.memory.results[key]
         if work.cache is None:
             return {}
@@ -162,7 +184,7 @@ class Call:
         known: dict[str, State] = {}
         for key in keys if keep else ():
             if key in self.work.memory.results:
-                known[key] = "value" if self.work.memory.results[key].error is None else "failure"
+                known[key] = "failure" if type(self.work.memory.results[key]) is _run.Raised else "value"
         if self.work.cache is not None and len(known) < len(keys):
             known.update(self.work.cache.states(self._current([key for key in keys if key not in known])))
         return known
@@ -181,9 +203,18 @@ class Call:
         """True if the item has a value or an error."""
         return key in self.values or key in self.errors
 
-    def unknown(self) -> list[str]:
-        """Uids without value or error, in order."""
-        return [key for key in self.items if key not in self.values and key not in self.errors]
+    def unknown(self, keys: Iterable[str] | None = None) -> list[str]:
+        """Uids without value or error, in order, of all items or some."""
+        values, errors = self.values, self.errors
+        keys = self.items if keys is None else keys
+        return [key for key in keys if key not in values and key not in errors] if values or errors else list(keys)
+
+    def known_values(self, keys: Sequence[str]) -> list[object] | None:
+        """The values of some items in order, if all are there."""
+        try:
+            return list(map(self.values.__getitem__, keys))
+        except KeyError:
+            return None
 
     def part(self, key: str) -> Part | None:
         """What computes an item in this process or through it."""
@@ -242,6 +273,7 @@ class Call:
                     free.append(key)
                 else:
                     self._parts[key] = other
+                    self._collected.pop(other, None)  # it may have this one already
             free = self._claim_stored(free)
             if not free:
                 return None
@@ -380,15 +412,26 @@ class Call:
         if part.run is None:
             self.look([each for each in part.keys if self._parts.get(each) is part] if key is None else [key])
         else:
-            for each, outcome in list(part.run.results.items()):
-                if self._parts.get(each) is not part or self.is_known(each):
-                    continue
-                if outcome is not STORED:
-                    self._take(each, outcome)
-                elif each == key:
-                    self._read([each])
+            self._collect(part, part.run, key)
         if ended:
             self._end(part)
+
+    def _collect(self, part: Part, run: Run, key: str | None) -> None:
+        """Takes the outcomes that a run has had since it was looked at."""
+        seen = self._collected.get(part, 0)
+        fresh = list(itertools.islice(run.results.items(), seen, None))
+        self._collected[part] = seen + len(fresh)
+        values: dict[str, object] = {}
+        for each, outcome in fresh:
+            if self._parts.get(each) is not part or self.is_known(each):
+                continue
+            if outcome.error is not None:
+                self._take(each, outcome)
+            elif outcome is not STORED:
+                values[each] = outcome.value
+        self._take_values(values)
+        if key is not None and run.results.get(key) is STORED and not self.is_known(key):
+            self._read([key])
 
     def _end(self, part: Part) -> None:
         """What became of the items of a part that ended, and is not stored."""
@@ -434,7 +477,7 @@ class Call:
             raise self.errors[key]
         return self.values[key]
 
-    def forget(self, keys: Iterable[str]) -> None:
+    def forget(self, keys: Sequence[str]) -> None:
         """Lets go of the values of some items, which were handed out."""
         for key in keys:
             self.values.pop(key, None)

@@ -13,6 +13,7 @@ from .engine import Call, known_parts
 from .errors import InfraError, JobLostError
 from .executors import Handle, Status
 from .progress import Bar
+from .run import Raised
 from .stream import item_error, item_errors
 from .submission import recorded_job, submit
 from .work import INLINE, Work
@@ -296,7 +297,7 @@ class Plan(tp.NamedTuple, tp.Generic[T]):
 def new_plan(work: Work, keyed: Sequence[tuple[str, T]]) -> Plan[T]:
     """Sorts items by what is known of them; loads and computes nothing."""
     keys = list(dict(keyed))
-    known = {key: "failure" if outcome.error else "value" for key, outcome in work.memory.results.items()}
+    known = {key: "failure" if type(kept) is Raised else "value" for key, kept in work.memory.results.items()}
     if work.cache is not None:
         known.update(work.cache.states(keys))
     open_keys = [key for key in keys if key not in known]

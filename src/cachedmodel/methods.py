@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing as tp
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from typing_extensions import TypeVar
 
@@ -305,6 +305,9 @@ def task(
     return TaskDecorator(infra, exclude, codec) if func is None else Task(func, infra, exclude, codec)
 
 
+_STRINGS = {str}
+
+
 # -- maps -----------------------------------------------------------------------------------------------------------------
 
 
@@ -358,6 +361,14 @@ class Map(Method, tp.Generic[I_contra, Y_co]):
                 "tells the item from all others"
             )
         return key
+
+    def keys(self, items: Sequence[object]) -> list[str]:
+        """The uids of items."""
+        item_uid = self.item_uid
+        keys = [item_uid(item) for item in items]
+        if {type(key) for key in keys} - _STRINGS:
+            return [self.key(item) for item in items]  # which raises
+        return keys
 
     def _bound(self, model: CachedModel) -> BoundMap[I_contra, Y_co]:
         return _bound_classes()[1](self, model)

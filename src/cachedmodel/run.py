@@ -38,6 +38,19 @@ class Outcome(tp.NamedTuple):
     error: BaseException | None = None
 
 
+#: Values without anything in them that could be made read-only.
+_PLAIN = {bool, bytes, float, int, str, type(None)}
+
+
+class Raised:
+    """Stands for the value of an item whose computation raised, among values that are kept in memory."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error: BaseException = error
+
+
 #: Stands for an outcome that is in the cache and not kept in memory.
 STORED = Outcome(None)
 
@@ -92,7 +105,7 @@ class Target:
     cache
         The cache of its entries; None if they are not stored.
     keep
-        Results to be handed out again as the same objects; None if they are not kept in memory.
+        Values to be handed out again as the same objects, or `Raised`; None if they are not kept in memory.
     pace
         How quickly items come; None in a job, where nobody waits for each.
     debug
@@ -104,7 +117,7 @@ class Target:
     name: str
     scope: str
     cache: Cache | None
-    keep: dict[str, Outcome] | None = None
+    keep: dict[str, object] | None = None
     pace: Pace | None = None
     debug: bool = False
     unchanged: Callable[[], object] = lambda: None
@@ -352,7 +365,8 @@ class Run:
 
     def _publish(self) -> None:
         if self.target.keep is not None:
-            self.target.keep.update(self._pending)
+            for key, outcome in self._pending.items():
+                self.target.keep[key] = outcome.value if outcome.error is None else Raised(outcome.error)
         if self.target.pace is None:  # in a job: the values are on disk, and there may be millions
             self._pending = dict.fromkeys(self._pending, STORED)
         with self._changed:
@@ -451,8 +465,10 @@ def is_machinery(error: BaseException) -> bool:
 
 def read_only(value: object) -> object:
     """The value itself, the numpy arrays in it made read-only: it is handed out again."""
+    if type(value) in _PLAIN:
+        return value
     numpy = sys.modules.get("numpy")
-    if numpy is None or isinstance(value, (str, bytes, int, float, type(None))):
+    if numpy is None:
         return value
     if isinstance(value, numpy.ndarray):
         value.flags.writeable = False

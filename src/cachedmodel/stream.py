@@ -11,23 +11,24 @@ import sys
 import time
 import typing as tp
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 
 from .engine import Call
 from .errors import ItemErrors
 from .progress import Bar
-from .run import is_machinery
+from .run import Raised, is_machinery
 from .submission import POOLS, submit, workers
 from .work import INLINE, Work
 
 _PULL_S = 0.05  # a slow source of items must not hold up those that are there
 _PULL_MOST = 1 << 16
+_FEW = 64  # items of a list that are looked up in memory at once
 _READ_FIRST, _READ_BYTES = 4, 1 << 22  # values are read so many at a time, and so many bytes at most
 
+Keys = Callable[[Sequence[tp.Any]], list[str]]  # Any: the user's items
 
-def stream(
-    work: Work, items: Iterable[tp.Any], key: Callable[[tp.Any], str], *, return_errors: bool = False
-) -> Generator[object, None, None]:
+
+def stream(work: Work, items: Iterable[tp.Any], keys: Keys, *, return_errors: bool = False) -> Iterator[object]:
     """An iterator over outputs. When it is dropped, what this process computes for it stops; jobs go on.
 
     Parameters
@@ -36,15 +37,39 @@ def stream(
         The method and its configuration.
     items
         Any iterable.
-    key
-        Gives the uid of an item.
+    keys
+        Gives the uids of items.
     return_errors
         Give the exception of a failed item in its place, instead of raising at the first once the others are through.
     """
-    feed = Feed(work, items, key)
+    if work.memory.results and type(items) in (list, tuple) and len(tp.cast("Sized", items)) <= _FEW:
+        values = _few(work, tp.cast("Sequence[tp.Any]", items), keys)
+        if values is not None:
+            return iter(values)
+    feed = Feed(work, items, keys)
     if work.infra.cluster not in INLINE:
         feed.fill()
     return _outputs(feed, return_errors)
+
+
+def _few(work: Work, items: Sequence[tp.Any], keys: Keys) -> list[object] | None:
+    """The outputs of a few items, if all are in memory: without whatever streaming takes."""
+    try:
+        return kept_values(work, keys(items))
+    except Exception:  # it is raised when the outputs are asked for
+        return None
+
+
+def kept_values(work: Work, keys: Sequence[str]) -> list[object] | None:
+    """The values of some items in order, if all are in memory, and may be handed out again."""
+    keep = work.keep
+    if not keep or work.infra.mode == "force":
+        return None
+    try:
+        values = list(map(keep.__getitem__, keys))
+    except KeyError:
+        return None
+    return None if Raised in set(map(type, values)) else values
 
 
 class Feed:
@@ -52,7 +77,7 @@ class Feed:
 
     Parameters
     ----------
-    work, items, key
+    work, items, keys
         As for `stream`.
 
     Attributes
@@ -63,7 +88,7 @@ class Feed:
         How many items there are, if that is known.
     """
 
-    def __init__(self, work: Work, items: Iterable[tp.Any], key: Callable[[tp.Any], str]) -> None:
+    def __init__(self, work: Work, items: Iterable[tp.Any], keys: Keys) -> None:
         self.work: Work = work
         self._is_inline = work.infra.cluster in INLINE
         self._is_pool = work.infra.cluster in POOLS
@@ -71,15 +96,31 @@ class Feed:
         self.is_finite: bool = self.total is not None or not (self._is_inline or self._is_pool)
         self._source = iter(items)
         self._broken: Exception | None = None
-        self._key = key
+        self._keys = keys
         self._chunk = work.infra.chunk_size * (1 if self._is_inline else workers(work.infra))
         self._pull = self._chunk
         self._calls: deque[tuple[Call, list[str]]] = deque()
+        self._ahead: tuple[list[tp.Any], list[str]] | None = None  # pulled, and not all in memory
         self._has_computed = False
         self._has_logged = False
 
     def __del__(self) -> None:
         self.stop()
+
+    def kept(self) -> list[object] | None:
+        """The next outputs, if those of the items pulled are all in memory."""
+        if not self._is_inline or self._calls or self._ahead is not None or not self.work.memory.results:
+            return None
+        items = self._pulled()
+        if not items:
+            return None
+        keys = self._keys(items)
+        values = kept_values(self.work, keys)
+        if values is None:
+            self._ahead = items, keys
+        else:
+            self._pull = min(2 * self._pull, _PULL_MOST)
+        return values
 
     def head(self) -> tuple[Call, list[str]] | None:
         """The call that comes next, and the uids of its items in order; None after the last one."""
@@ -97,10 +138,13 @@ class Feed:
     def fill(self) -> None:
         """Pulls and starts what comes next."""
         while len(self._calls) < (2 if self._is_pool else 1):
-            items = self._pulled()
-            if not items:
-                return
-            keys = [self._key(item) for item in items]
+            if self._ahead is not None:
+                (items, keys), self._ahead = self._ahead, None
+            else:
+                items = self._pulled()
+                if not items:
+                    return
+                keys = self._keys(items)
             call = Call(self.work, dict(zip(keys, items, strict=True)), is_guarded=not self._has_computed)
             self._calls.append((call, keys))
             if not self._is_inline:
@@ -146,32 +190,30 @@ def _outputs(feed: Feed, return_errors: bool) -> Generator[object, None, None]:
     read = _READ_FIRST
     bar = Bar(feed.work.infra, feed.work.name, feed.total)
     try:
-        while (head := feed.head()) is not None:
+        while True:
+            while (values := feed.kept()) is not None:
+                bar.update(len(values))
+                if not failed:
+                    yield from values
+            head = feed.head()
+            if head is None:
+                break
             call, keys = head
             repeats = len(call.items) < len(keys)
             start = 0
             while start < len(keys):
-                batch = keys[start : start + read]
-                call.look(batch)
-                if not call.is_known(batch[0]):
-                    call.wait(batch[0])
-                    call.look(batch)
-                known = batch[: _count_known(call, batch)]
+                known = _next_known(call, keys[start : start + read], feed.total)
                 start += len(known)
-                read = _adapted(read, call, known)
-                for key in known:
-                    if key in call.values:
-                        if not failed:
-                            yield call.values[key]
-                    elif return_errors:
-                        yield named(call, key)
-                    else:
-                        failed[key] = item_error(call, key)
-                        if not feed.is_finite:
-                            raise item_errors(feed.work, failed)
+                values = call.known_values(known)
+                read = _adapted(read, values or (), known)
                 bar.update(len(known))
+                if values is None:
+                    yield from _with_errors(feed, call, known, failed, return_errors)
                 if not repeats:
                     call.forget(known)
+                if values is not None and not failed:
+                    yield from values
+                del values  # before others are read
             feed.is_through(call)
             feed.next()
         if failed:
@@ -181,18 +223,39 @@ def _outputs(feed: Feed, return_errors: bool) -> Generator[object, None, None]:
         feed.stop()
 
 
-def _count_known(call: Call, batch: Sequence[str]) -> int:
-    for count, key in enumerate(batch):
-        if not call.is_known(key):
-            return count
-    return len(batch)
+def _next_known(call: Call, keys: Sequence[str], total: int | None) -> Sequence[str]:
+    """Those of the next items that are known, up to the first that is not: at least one, which is waited for."""
+    call.look(keys, total or 0)
+    if not call.is_known(keys[0]):
+        call.wait(keys[0])
+        call.look(keys, total or 0)
+    if call.errors or call.known_values(keys) is None:
+        return list(itertools.takewhile(call.is_known, keys))
+    return keys
 
 
-def _adapted(read: int, call: Call, known: Sequence[str]) -> int:
+def _with_errors(
+    feed: Feed, call: Call, known: Sequence[str], failed: dict[str, Exception], return_errors: bool
+) -> Iterator[object]:
+    """The values of items in order, up to the first failed one, whose error is noted; or with the errors in their place."""
+    for key in known:
+        if key in call.values:
+            if not failed:
+                yield call.values[key]
+        elif return_errors:
+            yield named(call, key)
+        else:
+            failed[key] = item_error(call, key)
+            if not feed.is_finite:
+                raise item_errors(feed.work, failed)
+
+
+def _adapted(read: int, values: Sequence[object], known: Sequence[str]) -> int:
     """How many values to read next time: many small ones, few large ones."""
     if len(known) < read:
         return max(_READ_FIRST, read // 2) if read >= _READ_FIRST else read
-    size = sum(_size(call.values.get(key)) for key in known[:: max(1, len(known) // 8)]) * max(1, len(known) // 8)
+    step = max(1, len(known) // 8)
+    size = sum(map(_size, values[::step])) * step
     if size > _READ_BYTES:
         return max(1, read // 2)
     return min(2 * read, _PULL_MOST) if 2 * size <= _READ_BYTES else read

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from .cache import Cache, Options
 from .errors import CacheError
 from .infra import Infra
-from .run import Compute, Outcome, Pace, Target
+from .run import Compute, Pace, Target
 from .submission import POOLS
 
 INLINE = (None, "debug")
@@ -22,7 +22,7 @@ class Memory:
     Attributes
     ----------
     results
-        Outcomes by uid of the item, handed out again as the same objects.
+        Values by uid of the item, handed out again as the same objects, or `Raised`.
     forced
         Uids that ``mode="force"`` has computed already.
     pace
@@ -30,7 +30,7 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self.results: dict[str, Outcome] = {}
+        self.results: dict[str, object] = {}
         self.forced: set[str] = set()
         self.pace: Pace = Pace()
         self._temporary: Cache | None = None
@@ -95,7 +95,7 @@ class Work:
     unchanged: Callable[[], object]
 
     @property
-    def keep(self) -> dict[str, Outcome] | None:
+    def keep(self) -> dict[str, object] | None:
         """Where results are kept in memory, if they are."""
         return self.memory.results if self.infra.keep_in_ram or self.infra.folder is None else None
 

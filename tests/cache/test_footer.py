@@ -33,7 +33,7 @@ def test_every_row_is_found(tmp_path_factory: pytest.TempPathFactory, hashes: li
 
     for hashed in {*hashes, 0, 1, 2**64 - 1, 12345}:
         expected = [place for place, other in enumerate(rows) if other == hashed]
-        assert found.places(file, hashed, set()) == expected[::-1]
+        assert found.places(file, hashed) == expected[::-1]
     assert sorted(found.all(file)) == sorted(zip(rows, range(len(rows)), strict=True))
 
 
@@ -44,7 +44,7 @@ def test_sorting_with_numpy_gives_the_same(tmp_path: Path) -> None:
 
     assert found.rows == len(rows)
     for place in (0, 1, 255, 256, 29_999):
-        assert found.places(file, rows[place], set()) == [place]
+        assert found.places(file, rows[place]) == [place]
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
         file = File(str(damaged))
         try:
             found_here = footer.read(file, len(whole))
-            answers = None if found_here is None else [found_here.places(file, hashed, set()) for hashed in hashes]
+            answers = None if found_here is None else [found_here.places(file, hashed) for hashed in hashes]
         except Unreadable:
             continue
         assert answers in (None, [[place] for place in range(600)])

@@ -83,15 +83,22 @@ class Cache:
 
     # -- reading
 
-    def read(self, keys: Sequence[str]) -> Found:
+    def read(self, keys: Sequence[str], expected: int = 0) -> Found:
         """What is stored of the keys. An entry that cannot be read is missing, with a warning.
+
+        Parameters
+        ----------
+        keys
+            What is asked for.
+        expected
+            How many keys are going to be asked for, one part after the other, as far as that is known.
 
         Raises
         ------
         CacheError
             If an entry is pickled, and must not be loaded.
         """
-        found = self._store.read(keys)
+        found = self._store.read(keys, expected)
         files.tell_warnings()
         return found
 

@@ -83,7 +83,7 @@ class Entry:
             return None
         return file, data, header, record
 
-    def read(self, keys: Sequence[str]) -> Found:
+    def read(self, keys: Sequence[str], expected: int = 1) -> Found:
         """The value or failure, if it is stored."""
         opened = self._open() if KEY in keys else None
         if opened is None:

@@ -10,11 +10,13 @@ A hash is xxh3-64 of the key, a place is the frame's offset << 16 | row. Keys ar
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import typing as tp
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 
 from xxhash import xxh3_64_intdigest
 
@@ -71,21 +73,31 @@ class Footer(tp.NamedTuple):
     fence: tuple[int, ...]
     sums: tuple[int, ...]
 
-    def places(self, file: File, hashed: int, checked: set[int]) -> list[int]:
+    def search(self, file: File, hashes: Iterable[int]) -> dict[int, list[int]]:
+        """Places of the rows with these hashes, newest first, for those that have any; Unreadable if a page is damaged."""
+        found: dict[int, list[int]] = {}
+        pages: dict[int, array[int]] = {}
+        for hashed in hashes:
+            number = bisect_right(self.fence, hashed) - 1
+            while number >= 0:
+                page = pages.get(number)
+                if page is None:
+                    page = pages[number] = self._page(file, number)
+                rows = len(page) // 2
+                at = bisect_left(page, hashed, 0, rows)
+                if at < rows and page[at] == hashed:
+                    end = bisect_right(page, hashed, at, rows)
+                    found.setdefault(hashed, []).extend(page[rows + at : rows + end])
+                if self.fence[number] != hashed:
+                    break
+                number -= 1  # a page that begins with it: it may be at the end of the one before too
+        for places in found.values():
+            places.sort(reverse=True)
+        return found
+
+    def places(self, file: File, hashed: int) -> list[int]:
         """Places of the rows with this hash, newest first; Unreadable if a page is damaged."""
-        found: list[int] = []
-        wanted = hashed.to_bytes(8, "little")
-        number = max(bisect_left(self.fence, hashed) - 1, 0)
-        while number < len(self.fence) and self.fence[number] <= hashed:
-            rows = min(PAGE, self.rows - PAGE * number)
-            page = self._page(file, number, checked)
-            at = page.find(wanted, 0, 8 * rows)
-            while at >= 0:
-                if at % 8 == 0:
-                    found.append(int.from_bytes(page[8 * rows + at : 8 * rows + at + 8], "little"))
-                at = page.find(wanted, at + 1, 8 * rows)
-            number += 1
-        return sorted(found, reverse=True)
+        return self.search(file, (hashed,)).get(hashed, [])
 
     def hashes(self, file: File) -> np.ndarray[tp.Any, np.dtype[np.uint64]]:
         """All hashes, sorted; Unreadable if a page is damaged."""
@@ -102,19 +114,19 @@ class Footer(tp.NamedTuple):
         """Hash and place of every row; Unreadable if a page is damaged."""
         rows: list[tuple[int, int]] = []
         for number in range(len(self.fence)):
-            page = self._page(file, number, set())
-            numbers = struct.unpack(f"<{len(page) // 8}Q", page)
-            half = len(numbers) // 2
-            rows.extend(zip(numbers[:half], numbers[half:], strict=True))
+            page = self._page(file, number)
+            half = len(page) // 2
+            rows.extend(zip(page[:half], page[half:], strict=True))
         return rows
 
-    def _page(self, file: File, number: int, checked: set[int]) -> bytes:
+    def _page(self, file: File, number: int) -> array[int]:
         size = 16 * min(PAGE, self.rows - PAGE * number)
-        page = file.pread(size, self.offset + HEAD.size + 16 * PAGE * number)
-        if number not in checked:
-            if len(page) != size or xxh3_64_intdigest(page) != self.sums[number]:
-                raise Unreadable("a page of its index is damaged")
-            checked.add(number)
+        data = os.pread(file.fd, size, self.offset + HEAD.size + 16 * PAGE * number)
+        if len(data) != size or xxh3_64_intdigest(data) != self.sums[number]:
+            raise Unreadable("a page of its index is damaged")
+        page = array("Q", data)
+        if sys.byteorder == "big":
+            page.byteswap()
         return page
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from xxhash import xxh3_64_intdigest
 
@@ -21,6 +22,8 @@ from .shard import ABSENT, SUFFIX, Shard
 #: Look-ups of so many keys at once, or of this part of all rows, read whole shards.
 _MANY_KEYS = 256
 _MANY_PART = 8
+#: Rows that are scanned in the time of looking up one key in one shard.
+_LOOKUP_COST = 8
 #: Changes of other processes after which a complete memo is built again rather than patched.
 _MOST_STALE = 10_000
 
@@ -52,6 +55,8 @@ class Index:
         #: A shard turned out to be gone in the midst of a look-up.
         self._gone = False
         self._merged = MergedIndex()
+        #: Keys that were looked up since the memo was empty.
+        self._asked = 0
 
     # -- what there is
 
@@ -133,6 +138,7 @@ class Index:
         self._memo.clear()
         self._stale.clear()
         self._complete = False
+        self._asked = 0
 
     def _apply(self, fresh: dict[str, object]) -> None:
         """What was found before about these keys does not count any more."""
@@ -191,41 +197,52 @@ class Index:
             if shard.clears:
                 return True
             higher.append(shard)
-        return any(self._ask(shard, key, _hashed(key)) is not ABSENT for shard in higher for key in keys)
+        hashed = _hashes(list(keys)) if higher else {}
+        return any(self._ask(shard, hashed) for shard in higher)
 
     # -- look-ups
 
-    def find(self, keys: Sequence[str]) -> dict[str, object]:
-        """Value of a column or `Where`, for the keys that are stored."""
-        found = self._find(keys)
+    def find(self, keys: Sequence[str], expected: int = 0) -> dict[str, object]:
+        """Value of a column or `Where`, for the keys that are stored; `expected`: of how many, asked one after the other."""
+        found = self._find(keys, expected)
         while self._gone:
             # Compacted or cleared since the last look: what it superseded or deleted must not speak in its place.
             self._forget_found()
             self.refresh()
-            found = self._find(keys)
+            found = self._find(keys, expected)
         return found
 
-    def _find(self, keys: Sequence[str]) -> dict[str, object]:
-        found: dict[str, object] = {}
-        memo, rest = self._memo, []
-        for key in keys:
-            value = memo.get(key, ABSENT)
-            if value is ABSENT:
-                rest.append(key)
-            elif value is not columns.DELETED:
-                found[key] = value
-        if not rest:
+    def _find(self, keys: Sequence[str], expected: int) -> dict[str, object]:
+        memo = self._memo
+        known = zip(keys, map(memo.get, keys, itertools.repeat(ABSENT)), strict=False)
+        found = {key: value for key, value in known if value is not ABSENT and value is not columns.DELETED}
+        if len(found) == len(keys):
             return found
+        rest = [key for key in keys if key not in found and key not in memo]
         if self._complete:
             rest = [key for key in rest if key in self._stale]
-        elif len(rest) >= _MANY_KEYS and len(rest) * _MANY_PART >= self._sealed_rows():
+        elif rest and self._is_worth_reading_all(len(rest), expected):
             self._complete_memo()
-            found = self._find(keys)
+            found = self._find(keys, expected)
             self._limit()
             return found
         if rest:
-            self._search(rest, found)
+            self._search(rest, found, expected)
         return found
+
+    def _is_worth_reading_all(self, count: int, expected: int) -> bool:
+        """Whether scanning all shards costs less than looking up what is asked now, or likely to be asked."""
+        self._asked += count
+        rows = self._sealed_rows()
+        if count >= _MANY_KEYS and count * _MANY_PART >= rows:
+            return True
+        shards = len(self._newest)
+        likely = max(self._asked, expected)
+        return likely >= _MANY_KEYS and likely * _LOOKUP_COST * shards >= rows and self._rows() <= self._most_found
+
+    def _rows(self) -> int:
+        """How many entries a complete memo would have, at most."""
+        return self._sealed_rows() + sum(len(shard.table) for shard in self._newest if shard.table is not None)
 
     def _sealed_rows(self) -> int:
         return sum(shard.footer.rows for shard in self._newest if shard.footer is not None)
@@ -242,30 +259,28 @@ class Index:
                 return
         self._complete = True
 
-    def _search(self, keys: Iterable[str], found: dict[str, object]) -> None:
-        left = {key: _hashed(key) for key in keys}
-        self._stale.difference_update(left)
+    def _search(self, keys: Sequence[str], found: dict[str, object], expected: int) -> None:
+        left = _hashes(keys)
+        if self._stale:
+            self._stale.difference_update(left)
         sealed = [shard for shard in self._newest if shard.table is None and shard.footer is not None]
-        candidates = self._merged.candidates([hashed for _, hashed in left.values()], sealed)
+        candidates = self._merged.candidates(left, sealed, expected)
+        count = len(left)
         for shard in list(self._newest):
-            if shard.table is not None and not shard.damaged:
-                table = shard.table
-                answers = {key: table[key] for key in left.keys() & table.keys()}
-            else:
-                asked = left
-                if candidates is not None:
-                    here = candidates.get(shard.name, ())
-                    asked = {key: name for key, name in left.items() if name[1] in here} if here else {}
-                answers = {
-                    key: value for key, name in asked.items() if (value := self._ask(shard, key, name)) is not ABSENT
-                }
-            self._memo.update(answers)
-            for key, value in answers.items():
-                del left[key]
-                if value is not columns.DELETED:
-                    found[key] = value
-            if not left:
-                break
+            asked = left
+            if candidates is not None and self._merged.knows(shard.name):
+                asked = candidates.get(shard.name, {})
+                if len(left) < count:  # newer shards answered for some
+                    asked = {key: asked[key] for key in asked.keys() & left.keys()}
+            answers = self._ask(shard, asked) if asked else {}
+            if answers:
+                self._memo.update(answers)
+                found.update(answers)
+                for key in [key for key, value in answers.items() if value is columns.DELETED]:
+                    del found[key]
+                left = {} if len(answers) == len(left) else {key: left[key] for key in left if key not in answers}
+                if not left:
+                    break
         # Absent keys are remembered like deleted ones: they are about to be asked again, for a claim.
         self._memo.update(dict.fromkeys(left, columns.DELETED))
         self._limit()
@@ -278,13 +293,13 @@ class Index:
         for shard in loaded[: max(0, len(loaded) - self._most_loaded)]:
             shard.unload()
 
-    def _ask(self, shard: Shard, key: str, name: tuple[bytes, int]) -> object:
+    def _ask(self, shard: Shard, hashed: Mapping[str, int]) -> dict[str, object]:
         try:
-            return shard.find(key, *name)
+            return shard.find(hashed)
         except OSError as error:
             if self._set_aside(shard, error):
                 self._sort()
-            return ABSENT
+            return {}
 
     def all(self) -> Iterator[tuple[str, object]]:
         """Every key that is stored, oldest shards first, with its value of a column or `Where`."""
@@ -301,6 +316,10 @@ class Index:
         self._memo[key] = columns.DELETED
 
 
-def _hashed(key: str) -> tuple[bytes, int]:
-    name = frames.encode(key)
-    return name, xxh3_64_intdigest(name)
+def _hashes(keys: Sequence[str]) -> dict[str, int]:
+    """The hash of each key."""
+    try:
+        names = list(map(str.encode, keys))
+    except UnicodeEncodeError:  # lone surrogates
+        names = list(map(frames.encode, keys))
+    return dict(zip(keys, map(xxh3_64_intdigest, names), strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import typing as tp
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .files import Unreadable, open_files, warn_once
 
@@ -39,25 +39,48 @@ class MergedIndex:
         self._unknown: set[str] = set()
         self._arrays: list[tuple[Hashes, Numbers]] = []
 
-    def candidates(self, hashes: Sequence[int], shards: Sequence[Shard]) -> dict[str, set[int]] | None:
-        """Shard name -> those of the hashes that it may hold; None while asking each shard is cheaper."""
-        self._asked += len(hashes) * len(shards)
+    def candidates(
+        self, hashed: Mapping[str, int], shards: Sequence[Shard], expected: int
+    ) -> dict[str, dict[str, int]] | None:
+        """Shard name -> those of the keys that it may hold; None while asking each shard is cheaper.
+
+        Parameters
+        ----------
+        hashed
+            The hash of each key.
+        shards
+            Those that have a footer.
+        expected
+            How many keys are going to be asked for, as far as is known.
+        """
+        self._asked += len(hashed) * len(shards)
         needed = _LOOKUPS if "numpy" in sys.modules else _LOOKUPS_WITH_IMPORT
-        if len(shards) < 2 or self._asked < needed:
+        if len(shards) < 2 or max(self._asked, expected * len(shards)) < needed:
             return None
         import numpy as np
 
         self._learn(shards)
-        found: dict[str, set[int]] = {name: set(hashes) for name in self._unknown}
+        keys, hashes = list(hashed), list(hashed.values())
         wanted = np.array(hashes, dtype=np.uint64)
+        found: dict[str, dict[str, int]] = {name: dict(hashed) for name in self._unknown}
         for array, numbers in self._arrays:
-            first = np.searchsorted(array, wanted, "left")
-            hits = np.flatnonzero(array[np.minimum(first, len(array) - 1)] == wanted)
-            for hit, row in zip(hits.tolist(), first[hits].tolist(), strict=True):
-                while row < len(array) and array[row] == wanted[hit]:
-                    found.setdefault(self._names[numbers[row]], set()).add(hashes[hit])
-                    row += 1
+            rows = np.searchsorted(array, wanted, "left")
+            asked = np.flatnonzero(array[np.minimum(rows, len(array) - 1)] == wanted)
+            rows = rows[asked]
+            while len(asked):
+                owners = numbers[rows]
+                for number in np.unique(owners).tolist():
+                    here = asked[owners == number].tolist()
+                    some = zip(map(keys.__getitem__, here), map(hashes.__getitem__, here), strict=True)
+                    found.setdefault(self._names[number], {}).update(some)
+                rows = rows + 1  # the same hash may follow, of this shard or another
+                more = (rows < len(array)) & (array[np.minimum(rows, len(array) - 1)] == wanted[asked])
+                asked, rows = asked[more], rows[more]
         return found
+
+    def knows(self, name: str) -> bool:
+        """True if `candidates` tells about this shard."""
+        return name in self._numbers
 
     def _learn(self, shards: Iterable[Shard]) -> None:
         import numpy as np

@@ -6,9 +6,11 @@ footer: single keys are found by position, and the table is filled only when man
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
 import typing as tp
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from xxhash import xxh3_64_intdigest
 
@@ -27,9 +29,36 @@ _LONGEST_HEADER = 1 << 22
 #: The table of a sealed shard is filled after look-ups for this part of its rows, and some.
 _LOOKUPS_PART = 32
 _FEW_LOOKUPS = 4096
+#: And when this part of them is asked for at once.
+_LOADED_PART = 8
 
 #: What a look-up gives for a key that the shard says nothing about.
 ABSENT: tp.Final = object()
+
+
+class _Frame:
+    """A frame whose checksum held, for looking up some of its keys."""
+
+    __slots__ = ("_block", "_data", "_known")
+
+    def __init__(self, data: bytes, block: frames.Block | None, known: dict[str, object] | None = None) -> None:
+        self._data = data
+        self._block = block
+        self._known = known
+
+    def find(self, key: str) -> object:
+        """What it says about the key, or ABSENT."""
+        block = self._block
+        if block is None:
+            return self._known.get(key, ABSENT) if self._known is not None else ABSENT
+        if self._known is None:  # one row costs less than all of them, two do not
+            self._known = {}
+            row = frames.row_of(self._data, block, frames.encode(key))
+            return frames.row_value(self._data, block, row) if row >= 0 else ABSENT
+        if not self._known:
+            keys, values = frames.block_keys(self._data, block), frames.block_values(self._data, block)
+            self._known = dict(zip(keys, values, strict=True))
+        return self._known.get(key, ABSENT)
 
 
 class Shard:
@@ -54,7 +83,6 @@ class Shard:
         self.bad: set[int] = set()
         #: Hashes of keys whose frames are damaged, as the footer tells.
         self._lost: set[int] = set()
-        self._checked: set[int] = set()
         self._lookups = 0
         self._mapped = memoryview(b"")
         self._stuck: tuple[int, float] = (-1, 0.0)
@@ -67,11 +95,6 @@ class Shard:
     @property
     def growing(self) -> bool:
         return self.footer is None and not self.ignored
-
-    @property
-    def damaged(self) -> bool:
-        """True if the table does not tell all that the footer does."""
-        return bool(self._lost)
 
     @property
     def clears(self) -> bool:
@@ -227,53 +250,72 @@ class Shard:
 
     # -- looking up
 
-    def find(self, key: str, name: bytes, hashed: int) -> object:
-        """What the shard says about a key: a value, `Where`, DELETED; or ABSENT."""
+    def find(self, hashed: Mapping[str, int]) -> dict[str, object]:
+        """What the shard says about keys (given with their hashes): a value, `Where` or DELETED; nothing if it says nothing."""
         if self.table is None and self.footer is not None:
-            if self._lookups * _LOOKUPS_PART > self.footer.rows + _FEW_LOOKUPS:
+            worth = self.footer.rows + _FEW_LOOKUPS
+            if self._lookups * _LOOKUPS_PART > worth or len(hashed) * _LOADED_PART > worth:
                 self._load()
             else:
                 try:
-                    return self._find_sealed(key, name, hashed)
+                    return self._find_sealed(hashed)
                 except Unreadable as why:
                     warn_once(self.path, f"{why}; its entries are read one by one")
                     self._load()
-        if self.table is None:
-            return ABSENT
-        value = self.table.get(key, ABSENT)
-        return columns.DELETED if value is ABSENT and hashed in self._lost else value
+        return self._find_in_table(hashed)
 
-    def _find_sealed(self, key: str, name: bytes, hashed: int) -> object:
+    def _find_in_table(self, hashed: Mapping[str, int]) -> dict[str, object]:
+        table = self.table
+        if table is None:
+            return {}
+        if len(table) < len(hashed):
+            found = {key: table[key] for key in hashed.keys() & table.keys()}
+        else:
+            known = zip(hashed, map(table.get, hashed, itertools.repeat(ABSENT)), strict=False)
+            found = {key: value for key, value in known if value is not ABSENT}
+        if self._lost:
+            found.update((key, columns.DELETED) for key in hashed if key not in found and hashed[key] in self._lost)
+        return found
+
+    def _find_sealed(self, hashed: Mapping[str, int]) -> dict[str, object]:
         assert self.footer is not None
         file = open_files.get(self.path)
-        for place in self.footer.places(file, hashed, self._checked):
-            offset = place >> 16
-            if offset in self.bad:
-                return columns.DELETED
-            try:
-                found = self._at(file, offset, key, name)
-            except frames.DAMAGE:
-                # The index names this key here, and nothing older may be served in its place.
-                self.spoil(offset, "some of its entries are damaged")
-                return columns.DELETED
-            if found is not ABSENT:
-                self._lookups += 1
-                return found
-        return ABSENT
+        places = self.footer.search(file, hashed.values())
+        found: dict[str, object] = {}
+        frames_read: dict[int, _Frame] = {}
+        for key in hashed if places else ():
+            for place in places.get(hashed[key], ()):
+                value = self._find_at(file, place >> 16, key, frames_read)
+                if value is not ABSENT:
+                    found[key] = value
+                    break
+        self._lookups += len(found)
+        return found
 
-    def _at(self, file: File, offset: int, key: str, name: bytes) -> object:
+    def _find_at(self, file: File, offset: int, key: str, frames_read: dict[int, _Frame]) -> object:
         """What the frame at `offset` says about `key`."""
+        if offset in self.bad:
+            return columns.DELETED
+        try:
+            frame = frames_read.get(offset)
+            if frame is None:
+                frame = frames_read[offset] = self._frame(file, offset)
+            return frame.find(key)
+        except frames.DAMAGE:
+            # The index names this key here, and nothing older may be served in its place.
+            self.spoil(offset, "some of its entries are damaged")
+            return columns.DELETED
+
+    def _frame(self, file: File, offset: int) -> _Frame:
         assert self.header is not None
-        data = file.pread(_ONE_READ, offset)
+        data = os.pread(file.fd, _ONE_READ, offset)
         kind, size = frames.frame_size(data, 0)
         if kind == BLOCK:
             if size > len(data):
                 data = file.pread(size, offset)
-            block = frames.read_block(data, 0, self.header.seed, offset)
-            row = frames.row_of(data, block, name)
-            return frames.row_value(data, block, row) if row >= 0 else ABSENT
+            return _Frame(data, frames.read_block(data, 0, self.header.seed, offset))
         record = record_at(file, data, self.header.seed, offset, size)
-        return self._hit(record, offset, size) if record.key == key else ABSENT
+        return _Frame(b"", None, {record.key: self._hit(record, offset, size)})
 
     def _hit(self, record: frames.Record, offset: int, size: int) -> object:
         if record.flags & frames.DELETES or offset in self.bad:
@@ -299,7 +341,7 @@ class Shard:
         file, position = open_files.get(self.path), self.header.end
         end = self.footer.offset if self.footer is not None else self.position
         if self.footer is not None:
-            places = self.footer.places(file, int(xxh3_64_intdigest(name)), self._checked)
+            places = self.footer.places(file, int(xxh3_64_intdigest(name)))
             offsets = [place >> 16 for place in places]
             return next(filter(None, (self._stamp_at(file, offset, name)[0] for offset in offsets)), None)
         while position + HEAD.size <= end:

@@ -86,26 +86,29 @@ class Sharded:
         """Looks for what others wrote."""
         self._index.refresh(names)
 
-    def _find(self, keys: Sequence[str]) -> dict[str, object]:
+    def _find(self, keys: Sequence[str], expected: int = 0) -> dict[str, object]:
         if self._waiting and any(key in self._waiting for key in keys):
             self.commit()
-        return self._index.find(keys)
+        if not self._index.looked:
+            self._index.refresh()
+        return self._index.find(keys, expected)
 
-    def _find_fresh(self, keys: Sequence[str]) -> dict[str, object]:
+    def _find_fresh(self, keys: Sequence[str], expected: int = 0) -> dict[str, object]:
         """What is stored of the keys; looks for what others wrote only if some are not known."""
-        found = self._find(keys)
-        if len(found) == len(keys):
+        new = not self._index.looked
+        found = self._find(keys, expected)
+        if len(found) == len(keys) or new:
             return found
         missing = [key for key in keys if key not in found]
         if missing:
             self._index.refresh()
-            found.update(self._index.find(missing))
+            found.update(self._index.find(missing, expected))
         return found
 
-    def read(self, keys: Sequence[str]) -> Found:
+    def read(self, keys: Sequence[str], expected: int = 0) -> Found:
         """Values and failures of those keys that are stored. Takes the lock by itself."""
         with self.lock:
-            hits = self._find_fresh(keys)
+            hits = self._find_fresh(keys, expected)
         failures: dict[str, Failure] = {}
         records = [(hit.shard.name, hit.offset, key, hit) for key, hit in hits.items() if type(hit) is Where]
         records.sort(key=lambda record: record[:2])
