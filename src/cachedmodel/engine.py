@@ -27,7 +27,7 @@ from .cache import Cache, Keeper, Replace, State
 from .chunk import Chunk, UnstoredError, open_cache
 from .errors import JobLostError, MissingError
 from .executors import lend_place
-from .part import Part
+from .part import Part, watch
 from .run import STORED, Outcome, Run
 from .submission import POOLS, going_on, keeping_job, submit
 from .waits import Wait
@@ -298,12 +298,16 @@ class Call:
         cluster = self.work.infra.cluster
         if cluster not in (*INLINE, "threadpool"):
             return Part(keys)
-        items = {key: self.items[key] for key in keys}
-        part = Part(
-            keys, Run(self.work.target(), self.work.compute, items, self._kept(keys)), is_inline=cluster in INLINE
-        )
-        if part.is_inline:  # a call that is dropped leaves nobody to advance it
-            weakref.finalize(self, part.stop)
+        run = Run(self.work.target(), self.work.compute, {key: self.items[key] for key in keys}, self._kept(keys))
+        if cluster == "threadpool":
+            return Part(keys, run)
+        # a task is computed in one go: only an iterator may stop in between
+        cache = None if self.work.is_task else self.work.cache
+        claims = None if cache is None else (cache, _REPLACE[self.work.infra.mode])
+        part = Part(keys, run, is_inline=True, claims=claims)
+        weakref.finalize(self, part.stop)  # a call that is dropped leaves nobody to advance it
+        if claims is not None:
+            watch([part])
         return part
 
     def _kept(self, keys: Sequence[str]) -> frozenset[str]:

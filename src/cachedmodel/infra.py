@@ -104,7 +104,8 @@ class Infra(pydantic.BaseModel):
     trusted_users
         Users whose pickled entries are loaded, beside this user and root.
     lease_s
-        Seconds after which the silence of a computing process on another host counts as its death.
+        Seconds after which the silence of a computing process on another host counts as its death, and after which items of
+        a map whose iterator nobody advances are free for others.
     survive_submitter
         Whether local jobs go on when the submitting process ends.
     workdir

@@ -6,13 +6,15 @@ thread that lives as long as such parts do, so that what it had claimed is free 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import threading
 import time
 import typing as tp
 from collections.abc import Callable, Iterable, Sequence
 
-from .cache import Keeper
+from .cache import Cache, Keeper, Replace
 from .cache.periodic import Periodic
 from .errors import JobLostError
 from .executors import lend_place
@@ -35,6 +37,8 @@ class Part:
         The run, where it is one in this process whose outcomes can be seen as they come.
     is_inline
         True if those who wait for its items advance the run; else an executor does.
+    claims
+        Where the items are claimed for a run that may be left standing, and what may be stored all the same.
 
     Attributes
     ----------
@@ -46,7 +50,14 @@ class Part:
         True if it was given up by who started it: others who want its items have to compute them.
     """
 
-    def __init__(self, keys: Sequence[str], run: Run | None = None, *, is_inline: bool = False) -> None:
+    def __init__(
+        self,
+        keys: Sequence[str],
+        run: Run | None = None,
+        *,
+        is_inline: bool = False,
+        claims: tuple[Cache, Replace] | None = None,
+    ) -> None:
         self.keys: list[str] = list(keys)
         self.run = run
         self.is_inline = is_inline
@@ -57,6 +68,9 @@ class Part:
         self._is_over = False
         self._unseen = set(keys)
         self._on_end: list[Callable[[], object]] = []
+        self._claims = claims
+        self._progress: int | None = None
+        self._since = 0.0
         if run is not None:
             run.on_end(self.end)
 
@@ -103,6 +117,29 @@ class Part:
             else:  # another thread is about to submit it
                 time.sleep(timeout)
 
+    def look(self) -> bool:
+        """True if it ended. A run that nobody advances for a lease, since its iterator is kept but not consumed, rests."""
+        if self.run is not None and self._claims is not None:
+            self._rest_if_idle(self.run, *self._claims)
+        return self.finished
+
+    def _rest_if_idle(self, run: Run, cache: Cache, replace: Replace) -> None:
+        progress, now = run.progress, time.monotonic()
+        if progress is None or progress != self._progress:
+            self._progress, self._since = progress, now
+        elif now - self._since > cache.options.lease_s:
+            with contextlib.suppress(OSError):
+                run.rest(cache.release, functools.partial(self._reclaim, cache, replace))
+
+    def _reclaim(self, cache: Cache, replace: Replace, keys: list[str]) -> bool:
+        with contextlib.suppress(OSError):
+            granted = cache.claim(keys, replace)
+            if len(granted) == len(keys):
+                return True
+            cache.release(granted)
+        self.is_dropped = True
+        return False
+
     def join(self) -> None:
         """Waits until whatever computes it has ended, or computes it to its end."""
         if self.is_inline and self.run is not None:
@@ -144,7 +181,7 @@ class Part:
             self.handle.cancel()
 
 
-# -- the end of parts that nobody waits for ---------------------------------------------------------------------------
+# -- parts that nobody waits for ---------------------------------------------------------------------------
 
 _open: set[Part] = set()
 _lock = threading.Lock()
@@ -152,10 +189,12 @@ _watcher: Periodic | None = None
 
 
 def watch(parts: Iterable[Part]) -> None:
-    """Sees to it that these parts end, whoever waits for them."""
+    """Sees to it that these parts end, whoever waits for them, and that they hold up nobody."""
     global _watcher
     with _lock:
-        _open.update(parts)
+        for part in parts:
+            _open.add(part)
+            part.on_end(functools.partial(_open.discard, part))
         if _watcher is None and _open:
             _watcher = Periodic(_look, _LOOK_S, "cachedmodel-watch")
             _watcher.start()
@@ -163,7 +202,7 @@ def watch(parts: Iterable[Part]) -> None:
 
 def _look() -> bool:
     global _watcher
-    ended = [part for part in list(_open) if part.finished]
+    ended = [part for part in list(_open) if part.look()]
     with _lock:
         _open.difference_update(ended)
         if not _open:

@@ -168,6 +168,7 @@ class Run:
         self._pending: dict[str, Outcome] = {}
         self._steps = self._run()
         self._stopped = False
+        self._rests = False
         self._driver: int | None = None
         self._changed = threading.Condition()
         self._chain = (*chain.get(), (target.scope, frozenset(items)))
@@ -235,6 +236,47 @@ class Run:
             self._driver = threading.get_ident()  # nobody begins to advance it meanwhile
         self._finish()
         self._driver = None
+
+    @property
+    def progress(self) -> int | None:
+        """Grows as it advances; None while somebody advances it, while it rests, and once it ended."""
+        return None if self.finished or self._rests or self._driver is not None else len(self.results)
+
+    def rest(self, release: Callable[[list[str]], object], reclaim: Callable[[list[str]], bool]) -> None:
+        """Lets others compute what has no outcome yet, until somebody advances the run: it goes on if nobody did meanwhile.
+
+        Parameters
+        ----------
+        release
+            Ends the claims on these items.
+        reclaim
+            Claims them again; False if that is not possible for all of them: then the run ends.
+        """
+        with self._changed:
+            if self.progress is None:
+                return
+            self._driver = threading.get_ident()  # nobody begins to advance it meanwhile
+        try:
+            keys = [key for key in self.items if key not in self.results]
+            release(keys)
+            self._rests = True
+            self._steps = self._woken(self._steps, keys, reclaim)
+        finally:
+            with self._changed:
+                self._driver = None
+                self._changed.notify_all()
+
+    def _woken(
+        self, steps: Generator[None, None, None], keys: list[str], reclaim: Callable[[list[str]], bool]
+    ) -> Generator[None, None, None]:
+        """The first step after a rest."""
+        self._rests = False
+        if reclaim(keys):
+            self._steps = steps
+        else:
+            self._stopped = True
+            steps.close()  # in the thread of who advances it, as the method may expect
+        yield
 
     def forget(self, keys: Iterable[str]) -> None:
         """Lets go of the values of some items; whoever asks for them again finds them in the cache."""
