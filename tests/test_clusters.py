@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 import textwrap
@@ -158,6 +160,60 @@ def test_a_slurm_that_does_not_answer_is_not_replaced(tmp_path: Path, monkeypatc
         xp.double()
     assert xp.double.status() == "not submitted"
     assert notes(tmp_path) == []
+
+
+DEBUG = """
+import typing as tp
+import cachedmodel as cm
+class Net(cm.CachedModel):
+    width: int = 41
+    @cm.task
+    def train(self) -> float:
+        depth = 0
+        return self.width / depth
+    @cm.map(item_uid=str)
+    def embed(self, items: tp.Iterable[int]) -> tp.Iterator[float]:
+        for item in items:
+            yield self.width / item
+net = Net(infra={"folder": "cache", "cluster": "debug"})
+for call in (net.train, lambda: list(net.embed([1, 0]))):
+    try:
+        call()
+    except (ZeroDivisionError, cm.ItemErrors) as error:
+        print("told:", type(error).__name__)
+"""
+
+
+def at_terminal(folder: Path, script: str, typed: str) -> str:
+    """What a program shows at a terminal, where this is typed."""
+    ours, its = pty.openpty()
+    with subprocess.Popen([sys.executable, script], cwd=folder, stdin=its, stdout=its, stderr=its) as process:
+        os.close(its)
+        os.write(ours, typed.encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # raised when all who had the other end are gone
+            while some := os.read(ours, 4096):
+                shown += some
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown.decode()
+
+
+def test_debug_opens_the_debugger_at_a_terminal(tmp_path: Path) -> None:
+    """In the frame of the method that failed, once; when it is left, the error goes its way. Not for a stored failure."""
+    (tmp_path / "script.py").write_text(DEBUG)
+    shown = at_terminal(tmp_path, "script.py", "p self.width + 1 + depth\nquit\np self.width + 2 + item\nquit\n")
+    assert "-> return self.width / depth" in shown
+    assert "-> yield self.width / item" in shown
+    answers = [line for line in shown.splitlines() if line in ("42", "43") or line.startswith("told")]
+    assert answers == ["42", "told: ZeroDivisionError", "43", "told: ItemErrors"]
+    assert at_terminal(tmp_path, "script.py", "").split() == ["told:", "ZeroDivisionError", "told:", "ItemErrors"]
+
+
+def test_debug_only_computes_where_nobody_types(tmp_path: Path) -> None:
+    """In a batch job, say: the error is raised as ever."""
+    (tmp_path / "script.py").write_text(DEBUG)
+    assert run(tmp_path, "script.py") == "told: ZeroDivisionError\ntold: ItemErrors\n"
 
 
 @pytest.mark.parametrize("cluster", QUICK)

@@ -165,6 +165,7 @@ class Run:
         self._compute = compute
         self._stored = stored
         self._cannot_write = False
+        self._shown: set[str] = set()
         self._pending: dict[str, Outcome] = {}
         self._steps = self._run()
         self._stopped = False
@@ -336,7 +337,7 @@ class Run:
                 if next(outputs, _END) is not _END:
                     raise self._miscounted(batch, done + 1)
             except Exception as error:
-                self._debug(error)
+                self._debug(error, batch[min(done, len(batch) - 1)])
                 if is_machinery(error):
                     raise
                 if done == len(batch):
@@ -464,10 +465,12 @@ class Run:
     def _warn(self, text: str) -> None:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
-    def _debug(self, error: Exception) -> None:
-        if self.target.debug and sys.stdin is not None and sys.stdin.isatty():
+    def _debug(self, error: Exception, key: str) -> None:
+        """Shows where an item failed; once, though it is run again alone."""
+        if self.target.debug and key not in self._shown and sys.stdin is not None and sys.stdin.isatty():
             import pdb  # noqa: T100  # what cluster="debug" is for
 
+            self._shown.add(key)
             pdb.post_mortem(error.__traceback__)
 
 
