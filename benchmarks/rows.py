@@ -82,7 +82,7 @@ class Sizes:
     growth: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
 
 
-QUICK = Sizes(rounds=3, configs=200, items=20_000, warm_items=10_000, arrays=400)
+QUICK = Sizes(rounds=3, configs=100, items=20_000, warm_items=10_000, arrays=400)
 FULL = Sizes(rounds=5, configs=300, items=100_000, warm_items=10_000, arrays=2_000)
 #: For the tests.
 TINY = Sizes(1, 4, 60, 40, 3, sweep=20, shared_items=20, singles=20, many_items=90, growth=(10, 20, 30, 40))

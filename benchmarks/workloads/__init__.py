@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 
 from benchmarks.bench import Bench
 
@@ -27,5 +28,6 @@ def measure(bench: Bench) -> None:
     wanted = {key.split(".")[0] for key in bench.rows}
     for module, workloads in MODULES.items():
         if wanted.intersection(workloads):
-            bench.say(f"{' and '.join(workloads)} ...")
+            start = time.monotonic()
             importlib.import_module(f"{__name__}.{module}").measure(bench)
+            bench.say(f"{' and '.join(workloads)}: measured in {time.monotonic() - start:.0f} s")

@@ -28,11 +28,16 @@ def measure(bench: Bench) -> None:
     """In long-lived children, each time in a new folder; a second store, half as large, tells what a task takes on disk."""
     count = bench.sizes.configs
 
-    def once(name: str, rnd: int) -> None:
+    def go(name: str) -> Answer:
         with bench.folder() as folder, bench.folder() as half:
-            bench.record("cold.time", name, rnd, bench.ask(name, cold, folder, count)["ms"])
-            bench.ask(name, cold, half, count // 2)
+            took = bench.ask(name, cold, folder, count)["ms"]
+            again = bench.ask(name, cold, half, count // 2)["ms"]
             files = usage(folder).files - usage(half).files
-            bench.record("cold.files", name, rnd, files / (count - count // 2))
+        return {"ms": min(took, again), "files": files / (count - count // 2)}
+
+    def once(name: str, rnd: int) -> None:
+        answer = bench.least(lambda: go(name), goes=2)
+        bench.record("cold.time", name, rnd, answer["ms"])
+        bench.record("cold.files", name, rnd, answer["files"])
 
     bench.rounds(bench.able(Tasks), once, bench.sizes.rounds)

@@ -6,12 +6,14 @@ import functools
 
 from benchmarks.bench import Bench
 from benchmarks.contenders import OURS
+from benchmarks.contract import Maps
 from benchmarks.workloads import maps
 
 
 def measure(bench: Bench) -> None:
     """In fresh processes."""
-    names = bench.each([OURS, "rawlog"], lambda name: maps.scout(bench, name))
+    names = [name for name in bench.able(Maps) if name in (OURS, "rawlog")]
+    names = bench.each(names, lambda name: maps.scout(bench, name))
     for place, count in enumerate(bench.sizes.growth):
         bench.rounds(names, functools.partial(_once, bench, place, count), min(3, bench.sizes.rounds))
 

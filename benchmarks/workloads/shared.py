@@ -31,7 +31,7 @@ def measure(bench: Bench) -> None:
     """Each time in a new folder."""
     count = bench.sizes.shared_items
 
-    def once(name: str, rnd: int) -> None:
+    def go(name: str) -> Answer:
         with bench.folder() as folder, bench.folder() as aside, contextlib.ExitStack() as stack:
             counted = os.path.join(aside, "computed")
             children = [stack.enter_context(bench.child(name, **{subject.COUNT: counted})) for _ in range(PROCESSES)]
@@ -43,7 +43,11 @@ def measure(bench: Bench) -> None:
                 child.say("go")
             answers = [child.reply()["answer"] for child in children]
             took = max(answer["end"] for answer in answers) - min(answer["start"] for answer in answers)
-            bench.record("shared.time", name, rnd, took * 1e3, count)
-            bench.record("shared.computed", name, rnd, os.path.getsize(counted) / count, count)
+            return {"ms": took * 1e3, "computed": os.path.getsize(counted) / count}
+
+    def once(name: str, rnd: int) -> None:
+        answer = go(name)
+        bench.record("shared.time", name, rnd, answer["ms"], count)
+        bench.record("shared.computed", name, rnd, answer["computed"], count)
 
     bench.rounds(bench.able(Maps), once, bench.sizes.rounds)
