@@ -18,7 +18,6 @@ from .errors import UidError
 from .home import Home, home_of, name_of
 from .identity import Identity
 from .infra import Infra, make, own
-from .run import Outcome
 from .state import state_of
 from .submission import forget_job
 from .work import Memory, Work
@@ -74,7 +73,7 @@ class Bound:
     _work_now: Work | None = None
     _memory_now: Memory | None = None
     #: What a call may hand out at once.
-    _kept: tp.Mapping[str, Outcome] = types.MappingProxyType({})
+    _kept: tp.Mapping[str, object] = types.MappingProxyType({})
 
     def __init__(self, method: Method, model: CachedModel) -> None:
         self._method = method

@@ -23,6 +23,8 @@ R_co = tp.TypeVar("R_co", covariant=True)
 I_contra = tp.TypeVar("I_contra", contravariant=True)
 Y_co = tp.TypeVar("Y_co", covariant=True)
 
+_NOTHING = object()
+
 
 class BoundTask(Bound, tp.Generic[R_co]):
     """A task of an instance: callable, and what there is to ask of its result and its job."""
@@ -39,13 +41,13 @@ class BoundTask(Bound, tp.Generic[R_co]):
         JobLostError
             If its job was lost; the next call computes again.
         """
-        kept = self._kept.get("")
-        if kept is None or kept.error is not None:
+        kept = self._kept.get("", _NOTHING)
+        if kept is _NOTHING or type(kept) is Raised:
             return tp.cast(R_co, self._call().look().result(""))
         known = self._known
         if known is None or known.mutable:
             self._identity()
-        return tp.cast(R_co, kept.value)
+        return tp.cast(R_co, kept)
 
     def job(self) -> Job[R_co]:
         """The job that computes the result: submitted if there is none yet, without waiting; here if cluster is None."""
