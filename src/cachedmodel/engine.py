@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from . import run as _run
 from .cache import Cache, Keeper, Replace, State
 from .chunk import Chunk, UnstoredError, open_cache
+from .dropping import catch_up, give_up
 from .errors import JobLostError, MissingError
 from .executors import lend_place
 from .part import Part, watch
@@ -265,6 +266,7 @@ class Call:
 
     def claim(self, keys: Sequence[str]) -> Part | None:
         """A new part of those of `keys` that nobody computes; notes who computes the others in this process."""
+        catch_up()
         with _computing_lock:
             free = []
             for key in keys:
@@ -305,7 +307,7 @@ class Call:
         cache = None if self.work.is_task else self.work.cache
         claims = None if cache is None else (cache, _REPLACE[self.work.infra.mode])
         part = Part(keys, run, is_inline=True, claims=claims)
-        weakref.finalize(self, part.stop)  # a call that is dropped leaves nobody to advance it
+        weakref.finalize(self, give_up, part.stop)  # a call that is dropped leaves nobody to advance it
         if claims is not None:
             watch([part])
         return part

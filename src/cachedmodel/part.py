@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .cache import Cache, Keeper, Replace
 from .cache.periodic import Periodic
+from .dropping import catch_up
 from .errors import JobLostError
 from .executors import lend_place
 from .run import Run
@@ -202,6 +203,7 @@ def watch(parts: Iterable[Part]) -> None:
 
 def _look() -> bool:
     global _watcher
+    catch_up()
     ended = [part for part in list(_open) if part.look()]
     with _lock:
         _open.difference_update(ended)

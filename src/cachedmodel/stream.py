@@ -13,6 +13,7 @@ import typing as tp
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 
+from .dropping import give_up
 from .engine import Call
 from .errors import ItemErrors
 from .progress import Bar
@@ -180,7 +181,11 @@ class Feed:
             self._pull = self._chunk if call.has_computed else min(2 * self._pull, _PULL_MOST)
 
     def stop(self) -> None:
-        """Stops what this process computes for it; jobs go on."""
+        """Stops what this process computes for it; jobs go on. The collector may call it, in whatever thread."""
+        if self._calls:
+            give_up(self._stop_calls)
+
+    def _stop_calls(self) -> None:
         while self._calls:
             self._calls.popleft()[0].stop()
 

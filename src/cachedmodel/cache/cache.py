@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from . import files
 from .claims import Claims
@@ -44,8 +44,6 @@ class Cache:
         self._claims = Claims(folder, root, single=single)
         store = Entry if single else Sharded
         self._store: Entry | Sharded = store(folder, options, self._lock, self._committed)
-        #: What was asked for in the midst of another call of the same thread, see `_postpones`.
-        self._postponed: list[Callable[[], None]] = []
         #: What a commit in the background could not do; raised by the next call that writes.
         self._late_error: OSError | None = None
         _all.add(self)
@@ -161,10 +159,8 @@ class Cache:
         """Makes visible to others what was written; `sync`: and durable."""
         if self._late_error is not None:
             self._raise_late()
-        if not self._postpones(lambda: self.commit(sync)):
-            with self._lock:
-                self._store.commit(sync)
-            self._catch_up()
+        with self._lock:
+            self._store.commit(sync)
 
     def delete(self, keys: Iterable[str] | None = None) -> None:
         """Deletes the entries of the keys; None: all."""
@@ -206,26 +202,6 @@ class Cache:
         self._claims.stored(keys)
         self._changed.notify_all()
 
-    def _postpones(self, call: Callable[[], None]) -> bool:
-        """True if this thread is in the midst of another call, so that `call` is made when that is done.
-
-        The garbage collector runs finalizers wherever it likes, and one may end what was being computed here.
-        """
-        if not self._is_busy():
-            return False
-        self._postponed.append(call)
-        return True
-
-    def _catch_up(self) -> None:
-        while self._postponed and not self._is_busy():
-            # Nobody is there any more whom a failure to tidy up could be told.
-            with contextlib.suppress(OSError):
-                self._postponed.pop(0)()
-
-    def _is_busy(self) -> bool:
-        """True if this thread is in the midst of a call."""
-        return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # as threading.Condition does
-
     # -- claims
 
     def claim(self, keys: Sequence[str], replace: Replace = "nothing") -> list[str]:
@@ -246,7 +222,6 @@ class Cache:
         OSError
             If no claim can be made in this folder.
         """
-        self._catch_up()
         with self._lock:
             wanted = [key for key in dict.fromkeys(keys) if not self._claims.is_mine(key)]
             wanted = self._unstored(wanted, replace)
@@ -272,12 +247,10 @@ class Cache:
 
     def release(self, keys: Sequence[str]) -> None:
         """Ends the claims of this process on these keys; of those that are stored it only tidies up."""
-        if not self._postpones(lambda: self.release(keys)):
-            with self._lock:
-                self._store.share()
-                self._claims.end(keys, self.options)
-                self._changed.notify_all()
-            self._catch_up()
+        with self._lock:
+            self._store.share()
+            self._claims.end(keys, self.options)
+            self._changed.notify_all()
 
     def hand_over(self, keys: Sequence[str], keeper: Keeper) -> None:
         """Makes the claims of this process on these keys those of a job."""
@@ -287,15 +260,12 @@ class Cache:
 
     def end_job(self, keeper: Keeper) -> None:
         """Ends the claims of a job in this folder: called by the job when it is done, or by who knows that it is."""
-        if not self._postpones(lambda: self.end_job(keeper)):
-            with self._lock:
-                self._claims.end_job(keeper, self.options)
-                self._changed.notify_all()
-            self._catch_up()
+        with self._lock:
+            self._claims.end_job(keeper, self.options)
+            self._changed.notify_all()
 
     def holders(self, keys: Sequence[str], replace: Replace = "nothing") -> dict[str, Keeper]:
         """The living keepers, this process among them, of those keys that are not stored."""
-        self._catch_up()
         with self._lock:
             self._claims.refresh()
             held = self._claims.holders(keys, self.options)
@@ -309,7 +279,6 @@ class Cache:
         deadline = None if timeout is None else time.monotonic() + timeout
         delay = _POLL_S
         while True:
-            self._catch_up()
             with self._changed:
                 left = delay if deadline is None else min(delay, deadline - time.monotonic())
                 if len(self.holders(keys, replace)) < len(set(keys)) or left <= 0:
@@ -339,7 +308,6 @@ class Cache:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._claims = Claims(self.folder, self.root, single=self.single)
-        self._postponed.clear()
         self._late_error = None
         self._store.lock = self._lock
         self._store.forget()
