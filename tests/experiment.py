@@ -82,7 +82,7 @@ def act(what: str, place: Path, n: int) -> object:
         raise OddError("this", "that")
     if what == "hold":
         (place / f"started-{n}").touch()
-        until((place / f"go-{n}").exists)
+        until((place / f"go-{n}").exists, 120.0)
     if what == "die" and not (place / "repaired").exists():
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "exit":

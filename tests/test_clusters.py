@@ -162,6 +162,25 @@ def test_a_slurm_that_does_not_answer_is_not_replaced(tmp_path: Path, monkeypatc
     assert notes(tmp_path) == []
 
 
+@pytest.mark.slow
+def test_a_time_limit_ends_what_takes_longer(tmp_path: Path) -> None:
+    """The error says so; what was stored before stays, nothing is cached of the rest, and the next call computes only that."""
+    jobs = []
+    for cluster in ("processpool", "local"):
+        (tmp_path / cluster).mkdir()
+        xp = experiment(tmp_path / cluster, cluster, acts={2: "hold"}, timeout_min=1, min_items_per_job=2)
+        jobs.append((xp, xp.doubles.submit([1, 2])))
+    for xp, job in jobs:
+        with pytest.raises(
+            cm.JobLostError, match=r"was stopped after timeout_min=1: ask for more with infra\.timeout_min"
+        ):
+            job.result(120)
+        assert (xp.doubles.plan([1, 2]).cached, xp.doubles.plan([1, 2]).missing) == ([1], [2])
+        (xp.place / "go-2").touch()
+        assert list(xp.doubles([1, 2])) == [2, 4]
+        assert sorted(notes(xp.place)) == ["1", "2", "2"]
+
+
 DEBUG = """
 import typing as tp
 import cachedmodel as cm

@@ -219,3 +219,18 @@ def test_every_call_ends_though_workers_are_killed(tmp_path: Path) -> None:
     assert all(handle.error() is None for handle in handles if handle not in lost)
     assert 0 < len(lost) <= kills
     assert len(numbers) == len(set(numbers)) >= len(handles) - len(lost)
+
+
+def test_a_call_is_stopped_at_its_time_limit(tmp_path: Path) -> None:
+    """The error says which setting it was; other calls, and the next ones, are not touched."""
+    executor = get_executor("processpool", parameters={"timeout_min": 1 / 60})
+    long, short = executor.submit([partial(calls.hold, tmp_path / "started", tmp_path / "go"), calls.nothing])
+    assert long.wait(PATIENCE_S)
+    assert short.wait(PATIENCE_S)
+    with pytest.raises(
+        JobLostError, match=r"was stopped after timeout_min=0\.01.*: ask for more with infra\.timeout_min"
+    ):
+        calls.fail(long.error() or AssertionError("no error"))
+    assert (long.status(), short.status(), short.error()) == ("failed", "completed", None)
+    again = executor.submit([calls.nothing])[0]
+    assert (again.wait(PATIENCE_S), again.error()) == (True, None)

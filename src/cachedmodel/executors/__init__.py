@@ -56,7 +56,7 @@ def get_executor(
     parameters
         What a job asks for: ``timeout_min``, ``nodes``, ``tasks_per_node``, ``cpus_per_task``, ``gpus_per_node``,
         ``mem_gb``, ``job_name``, ``conda_env``, ``max_pickle_size_gb`` and those of the cluster (``slurm_...``).
-        None counts as not given. Ignored by the clusters in this process.
+        None counts as not given. The clusters in this process ignore them, but "processpool" stops a call after ``timeout_min``.
     max_jobs
         Never more calls of an array at once; for "local", never more jobs of this process at once.
     survive_submitter
@@ -73,7 +73,7 @@ def get_executor(
 
         return InlineExecutor(debug=cluster == "debug")
     if cluster in ("threadpool", "processpool"):
-        return _Bounded(_pool(cluster), max_jobs)
+        return _Bounded(_pool(cluster), max_jobs, tp.cast("float | None", (parameters or {}).get("timeout_min")))
     if folder is None:
         raise InfraError(f"cluster={cluster!r} needs a folder for its jobs: set infra.folder.")
     if cluster == "local":
@@ -120,16 +120,17 @@ def available_clusters() -> tuple[str, ...]:
 
 
 class _Bounded:
-    """A shared pool, with the bound of one user."""
+    """A shared pool, with the bounds of one user."""
 
-    def __init__(self, pool: Pool, max_jobs: int | None) -> None:
+    def __init__(self, pool: Pool, max_jobs: int | None, timeout_min: float | None) -> None:
         self._pool = pool
         self._max_jobs = max_jobs
+        self._timeout_min = timeout_min
 
     def submit(
         self, calls: tp.Sequence[tp.Callable[[], object]], *, max_jobs: int | None = None
     ) -> tp.Sequence[Handle]:
-        return self._pool.submit(calls, max_jobs=max_jobs or self._max_jobs)
+        return self._pool.submit(calls, max_jobs=max_jobs or self._max_jobs, timeout_min=self._timeout_min)
 
 
 def _pool(name: str) -> Pool:

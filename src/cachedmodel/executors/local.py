@@ -226,7 +226,10 @@ class LocalHandle:
         if ended.lost:
             return ended.lost
         if ended.timed_out and self._batch is not None:
-            return f"was stopped after timeout_min={self._batch.timeout_min}: ask for more in infra"
+            return (
+                f"was stopped after timeout_min={self._batch.timeout_min:g}: ask for more with infra.timeout_min. Call again to "
+                "go on with what is not stored yet"
+            )
         codes = [code for code in ended.codes if code] or [0]
         return f"ended without a result: its process {describe_exit(codes[0])}"
 

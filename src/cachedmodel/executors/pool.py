@@ -30,8 +30,9 @@ class PoolCall:
     job_id: str | None = None
     folder: str | None = None
 
-    def __init__(self, pool: Pool, call: Callable[[], object]) -> None:
+    def __init__(self, pool: Pool, call: Callable[[], object], timeout_min: float | None = None) -> None:
         self.call: Callable[[], object] = call
+        self.timeout_min = timeout_min
         self.ticket: Ticket[PoolCall]
         self.cancel_asked = False
         self._pool = pool
@@ -94,8 +95,15 @@ class Pool:
         self._queue: Queue[PoolCall] = Queue()
         self._threads: set[threading.Thread] = set()
 
-    def submit(self, calls: Sequence[Callable[[], object]], *, max_jobs: int | None = None) -> Sequence[PoolCall]:
-        handles = [PoolCall(self, call) for call in self._prepare(calls)]
+    def submit(
+        self,
+        calls: Sequence[Callable[[], object]],
+        *,
+        max_jobs: int | None = None,
+        timeout_min: float | None = None,
+    ) -> Sequence[PoolCall]:
+        """See the contract. A call that runs longer than `timeout_min` is stopped where that is possible, not in a thread."""
+        handles = [PoolCall(self, call, timeout_min) for call in self._prepare(calls)]
         with self._lock:
             tickets = self._queue.put(handles, places=usable_cores(), max_jobs=max_jobs)
             for handle, ticket in zip(handles, tickets, strict=True):

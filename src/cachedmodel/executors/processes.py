@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import math
 import pickle
+import time
 import typing as tp
 from collections.abc import Callable, Sequence
 
@@ -58,23 +60,35 @@ class Worker:
             self.process: subprocess.Popen[bytes] = interpreter.start(worker.serve, its.fileno())
         self._connection = Connection(mine.detach())
 
-    def run(self, message: worker.Message, on_signal: Callable[[bytes], None]) -> Raised | None:
+    def run(
+        self, message: worker.Message, on_signal: Callable[[bytes], None], timeout_min: float | None = None
+    ) -> Raised | None:
         """Runs a call; raises `WorkerGoneError`, or `JobLostError` once it had started."""
-        started = False
+        started, ends = False, math.inf
         try:
             self._connection.send_bytes(pickle.dumps(message))
-            while (answer := self._receive())[:1] != worker.ENDED:
+            while (answer := self._receive(ends))[:1] != worker.ENDED:
+                if not started and timeout_min is not None:
+                    ends = time.monotonic() + 60 * timeout_min
                 started = True
                 on_signal(answer[:1])
         except (EOFError, OSError):
             self.close()
-            how = f"Worker process {self.process.pid} of the process pool {describe_exit(self.process.returncode)}."
+            how = describe_exit(self.process.returncode) + "."
+            if time.monotonic() >= ends:
+                how = (
+                    f"was stopped after timeout_min={timeout_min:g}: ask for more with infra.timeout_min. Call again to go on "
+                    "with what is not stored yet."
+                )
+            how = f"Worker process {self.process.pid} of the process pool {how}"
             raise (JobLostError if started else WorkerGoneError)(how) from None
         return Raised.loads(answer[1:]) if len(answer) > 1 else None
 
-    def _receive(self) -> bytes:
-        while not self._connection.poll(LOOK_S):
-            if not self.is_alive() and not self._connection.poll(0):
+    def _receive(self, ends: float) -> bytes:
+        """What the worker says next; EOFError if it is gone, or said nothing until `ends` (monotonic time)."""
+        while not self._connection.poll(max(0.0, min(LOOK_S, ends - time.monotonic()))):
+            is_late = time.monotonic() >= ends
+            if (is_late or not self.is_alive()) and not self._connection.poll(0):
                 raise EOFError
         return self._connection.recv_bytes()
 
@@ -168,7 +182,8 @@ class ProcessPool(Pool):
             its = self._worker_for(call)
             signals = _Signals(call)
             try:
-                raised = its.run(worker.Message(dumped.call, dumped.surroundings, self._share()), signals)
+                message = worker.Message(dumped.call, dumped.surroundings, self._share())
+                raised = its.run(message, signals, call.timeout_min)
             except WorkerGoneError as gone:
                 how = str(gone)
                 if call.cancel_asked or self._closed:
