@@ -61,5 +61,45 @@ def run(context: typer.Context) -> None:
     raise typer.Exit(run_command(context.args))
 
 
+_Folder = tp.Annotated[
+    str, typer.Argument(metavar="FOLDER", help="A cache, a method's folder, or a folder of entries.")
+]
+_Dry = tp.Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+
+@app.command()
+def verify(
+    folder: _Folder,
+    as_json: tp.Annotated[bool, typer.Option("--json", help="Print lines of JSON: a folder each, then all.")] = False,
+) -> None:
+    """Hold every file of a cache against its checksums; exit with 1 if something is damaged. Writes nothing."""
+    from .commands.verify import verify_command
+
+    raise typer.Exit(verify_command(folder, as_json=as_json))
+
+
+@app.command()
+def repair(folder: _Folder, dry_run: _Dry = False) -> None:
+    """Set aside what is damaged in a cache, keep what is whole, and end what dead writers left open."""
+    from .commands.repair import repair_command
+
+    raise typer.Exit(repair_command(folder, is_dry=dry_run))
+
+
+@app.command()
+def compact(
+    folder: _Folder,
+    grace: tp.Annotated[
+        str,
+        typer.Option(metavar="TIME", help="How long replaced files stay for those who read them: 90s, 15m, 24h, 7d."),
+    ] = "24h",
+    dry_run: _Dry = False,
+) -> None:
+    """Give back the space of superseded and deleted entries of maps, and make few files of many."""
+    from .commands.compact import compact_command
+
+    raise typer.Exit(compact_command(folder, grace=grace, is_dry=dry_run))
+
+
 if __name__ == "__main__":
     app()

@@ -14,7 +14,7 @@ import xxhash
 
 from .files import make_folder, publish_first, read_whole, tell_warnings, warn_once
 
-_NAME = ".defaults"
+NAME = ".defaults"
 _FILE = re.compile(r"[0-9]{5,9}\.json").fullmatch
 
 
@@ -46,8 +46,8 @@ def extend(folder: str, known: dict[str, str], fresh: dict[str, str], permission
         missing = {path: digest for path, digest in (fresh if number else known).items() if path not in there}
         if not missing:
             return there
-        make_folder(f"{folder}/{_NAME}", permissions)
-        path = f"{folder}/{_NAME}/{number:05d}.json"
+        make_folder(f"{folder}/{NAME}", permissions)
+        path = f"{folder}/{NAME}/{number:05d}.json"
         data = json.dumps(missing, indent=0, sort_keys=True).encode()
         if publish_first(path, [xxhash.xxh3_64_hexdigest(data).encode() + b"\n", data], permissions):
             return {**missing, **there}
@@ -59,12 +59,12 @@ def extend(folder: str, known: dict[str, str], fresh: dict[str, str], permission
 def _read(folder: str) -> tuple[dict[str, str], int]:
     """What all files say, and the first number that none of them has."""
     try:
-        names = sorted(filter(_FILE, os.listdir(f"{folder}/{_NAME}")), key=_number)
+        names = sorted(filter(_FILE, os.listdir(f"{folder}/{NAME}")), key=_number)
     except (FileNotFoundError, NotADirectoryError):
         return {}, 0
     out: dict[str, str] = {}
     for name in reversed(names):
-        out.update(_load(f"{folder}/{_NAME}/{name}"))
+        out.update(_load(f"{folder}/{NAME}/{name}"))
     return out, _number(names[-1]) + 1 if names else 0
 
 
@@ -72,14 +72,19 @@ def _number(name: str) -> int:
     return int(name.removesuffix(".json"))
 
 
+def read(path: str) -> dict[str, str]:
+    """What one file says; ValueError if it is damaged."""
+    check, _, data = read_whole(path).partition(b"\n")
+    if check.decode() != xxhash.xxh3_64_hexdigest(data):
+        raise ValueError("its checksum is wrong")
+    out: dict[str, str] = json.loads(data)
+    return out
+
+
 def _load(path: str) -> dict[str, str]:
     """What one file says; nothing, with a warning, if it is damaged."""
     try:
-        check, _, data = read_whole(path).partition(b"\n")
-        if check.decode() != xxhash.xxh3_64_hexdigest(data):
-            raise ValueError("its checksum is wrong")
-        out: dict[str, str] = json.loads(data)
-        return out
+        return read(path)
     except (OSError, ValueError) as error:
         warn_once(
             path,

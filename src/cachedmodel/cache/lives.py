@@ -145,6 +145,15 @@ def lives_here(keeper: Keeper) -> bool | None:
     return None
 
 
+def read(path: str) -> Keeper | None:
+    """Whose heartbeat a file is; None if it is none."""
+    _, _, text = File(path).pread(1 << 12, 0).partition(b" ")
+    try:
+        return Keeper.from_json(text.decode())
+    except (ValueError, TypeError):
+        return None
+
+
 class Lives:
     """The life files of one cache root: the heartbeat of this process, and what was seen of others."""
 
