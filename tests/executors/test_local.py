@@ -74,30 +74,32 @@ def test_the_queue_is_one_for_all_arrays(tmp_path: Path) -> None:
 
 
 def test_output_can_be_read_while_the_job_runs(tmp_path: Path) -> None:
-    """stdout and stderr are apart, and there before the end."""
+    """stdout and stderr are apart, there before the end, and hold what the call printed and nothing else."""
     executor = get_executor("local", folder=str(tmp_path / "jobs"))
     handle = executor.submit([partial(calls.speak, "to out", "to err", tmp_path / "go")])[0]
     calls.until(lambda: "to out" in handle.stdout() and "to err" in handle.stderr())
 
     assert handle.status() == "running"
-    assert "to err" not in handle.stdout()
     (tmp_path / "go").touch()
     assert handle.wait(PATIENCE_S)
+    assert (handle.stdout(), handle.stderr()) == ("to out\n", "to err\n")
 
 
 def test_another_process_attaches(tmp_path: Path) -> None:
     """Folder and id of a job are enough, in any process, to ask after it, read its log and cancel it."""
-    handle = submit_hold(tmp_path)
+    executor = get_executor("local", folder=str(tmp_path / "jobs"))
+    handle = executor.submit([partial(calls.speak, "spoken", "", tmp_path / "go")])[0]
+    calls.until(handle.stdout)
     code = (
         "import sys; from cachedmodel.executors import attach; handle = attach('local', *sys.argv[1:]);"
-        "print(handle.status(), handle.stdout().count('Starting')); handle.cancel(); handle.wait(30);"
+        "print(handle.status(), handle.stdout()); handle.cancel(); handle.wait(30);"
         "print(handle.status())"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(handle.folder), str(handle.job_id)], capture_output=True, text=True, check=True
     )
 
-    assert run.stdout.split() == ["running", "1", "cancelled"]
+    assert run.stdout.split() == ["running", "spoken", "cancelled"]
     assert handle.wait(PATIENCE_S)
     assert handle.status() == "cancelled"
 

@@ -73,6 +73,7 @@ def test_a_job_tells_its_state_and_what_it_prints(infra: cm.InfraDict, log: Path
 
     assert asyncio.run(awaited()) == "result 0"
     assert job.status() == "completed"
+    assert job.stdout() == "out: started\n"
     until(lambda: task.status() == "completed")
 
 

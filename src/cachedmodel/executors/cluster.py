@@ -27,6 +27,8 @@ from cachedmodel.executors.slurmhandle import SlurmHandle
 NO_LIMIT_S = 10 * 365 * 24 * 3600  # submitit's controller knows no job without a time limit
 OWN = ("conda_env", "max_pickle_size_gb", "job_name")  # parameters that submitit does not have by that name
 MAX_JOBS = 128
+LOG_LEVEL = "SUBMITIT_LOG_LEVEL"
+UNSAID = "NOCONFIG"  # of submitit's own lines in a job's output, which is to be what the user's code printed; its errors stay
 
 
 def write_submissions(
@@ -59,6 +61,7 @@ def control(files: JobFiles, python: str, ranks: int, timeout_min: float | None)
         SUBMITIT_STDERR_TO_STDOUT="",
         SUBMITIT_LOCAL_WITH_SHELL="",
     )
+    os.environ.setdefault(LOG_LEVEL, UNSAID)
     controller = Watched(Path(files.folder))
     controller.pid = files.job_id  # submitit names a local job by its pid, which another job will have one day
     controller.run()
@@ -141,6 +144,8 @@ class ClusterExecutor:
         given = {name: value for name, value in self._parameters.items() if name not in OWN}
         if self._cluster == "slurm":
             given["slurm_time"] = _slurm_time(tp.cast("float | None", given.pop("timeout_min", None)))
+            setup = tp.cast("Sequence[str]", given.get("slurm_setup") or ())
+            given["slurm_setup"] = [f"export {LOG_LEVEL}=${{{LOG_LEVEL}:-{UNSAID}}}", *setup]
             if (given.get("nodes") or 1, given.get("tasks_per_node") or 1) != (1, 1):
                 given["slurm_use_srun"] = True  # without it one process would run, and the others be waited for
         if after is not None:
