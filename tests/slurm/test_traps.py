@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import cachedmodel as cm
+from cachedmodel.executors.jobfiles import JobFiles, Started, write_record
 from cachedmodel.executors.slurm import Controller
 from cachedmodel.executors.slurm import controller as slurm_controller
 from cachedmodel.executors.slurmhandle import SlurmHandle
@@ -184,6 +185,20 @@ def test_a_process_that_slurm_lost_sight_of(infra: cm.InfraDict, log: Path, gate
     gate.touch()
     assert job.result(PATIENCE_S) == float(second)
     assert log.read_text().count("ended") == 1
+
+
+def test_a_run_that_was_replaced_elsewhere_stops(infra: cm.InfraDict, log: Path, gate: Path) -> None:
+    """On a node that Slurm thought lost, it finds that another host runs the job by now: it leaves the job to that one."""
+    task = Drawn(log=log, infra=infra).value
+    job = task.job()
+    wait_for_file(log)
+    files = JobFiles(str(Path(str(task.uid_folder()), "submitit").resolve()), str(job.job_id))
+    write_record(files.process(0), Started("elsewhere/of another boot:7:7", time.time()))
+    with pytest.raises(cm.JobLostError, match="KeyboardInterrupt"):
+        job.result(PATIENCE_S)
+    assert "was started again (elsewhere" in job.stderr()
+    assert not task.is_cached()
+    assert "ended" not in log.read_text()
 
 
 def test_out_of_memory_is_not_the_task_s_failure(infra: cm.InfraDict, log: Path) -> None:

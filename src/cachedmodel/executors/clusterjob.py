@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import re
@@ -16,12 +15,12 @@ import submitit
 from submitit.core.utils import DelayedSubmission, UncompletedJobError
 
 from cachedmodel.executors import slurm
-from cachedmodel.executors.jobfiles import JobFiles, Started, read_record, remove, touch, write_bytes, write_record
+from cachedmodel.executors.jobfiles import JobFiles, remove, touch, write_bytes
 from cachedmodel.executors.lending import SlurmPlace
 from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import own_import_path
 from cachedmodel.executors.places import set_place, set_ranks
-from cachedmodel.executors.processid import is_alive, process_id
+from cachedmodel.executors.reruns import end_earlier_run, stop_when_run_again
 
 WARNING_S = 200.0  # so long before the time limit, at most, Slurm sends its warning
 
@@ -46,6 +45,8 @@ class JobCall:
         rank = environment.global_rank
         signals = _Signals(environment.job_id, rank) if environment.cluster == "slurm" else None
         end_earlier_run(files, rank)
+        if environment.cluster != "local":
+            stop_when_run_again(files, rank)
         remove(files.raised(rank))  # of a run before the job was queued again
         sys.path[1:1] = [folder for folder in self.path if folder not in sys.path]
         set_place(SlurmPlace(files) if environment.cluster == "slurm" else _Place(files))
@@ -114,18 +115,6 @@ class _Signals:
             return True
         ends = re.search(r"\bEndTime=(\d+)", text)
         return number == signal.SIGUSR2 and ends is not None and int(ends[1]) > time.time() + WARNING_S
-
-
-def end_earlier_run(files: JobFiles, rank: int) -> None:
-    """Kills what is left on this host of a run before the job was queued again: Slurm may have lost sight of it."""
-    path = files.process(rank)
-    earlier = read_record(path, Started)
-    if earlier is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            while is_alive(earlier.process):
-                os.kill(int(earlier.process.rsplit(":", 2)[1]), signal.SIGKILL)
-                time.sleep(0.01)
-    write_record(path, Started(process_id(os.getpid()), time.time()))
 
 
 def submission_of(call: bytes, timeout_min: int) -> tp.Any:  # Any: submitit's
