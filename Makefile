@@ -10,7 +10,7 @@ INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint 
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
 ALL_EXTRAS = cli,examples,tables,test,docs,dev,bench
 
-.PHONY: help demo test test-slow test-all fast bench bench-full lint format docs lock wheel clean
+.PHONY: help demo test test-slow test-all fast bench bench-full bench-compare lint format docs lock wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +41,9 @@ bench: $(VENV)/.bench ## time what the library does beside exca and floors writt
 
 bench-full: $(VENV)/.bench ## the same at full size, beside all peers: write the table of docs/benchmarks.md
 	$(PY) -m benchmarks --full --write docs/benchmarks.md
+
+bench-compare: $(VENV)/.bench ## name what got slower by more than a fifth since benchmarks/baseline.json
+	$(PY) -m benchmarks compare
 
 lint: $(VENV)/.test ## check style (ruff) and types (mypy --strict)
 	$(PY) -m ruff check

@@ -41,7 +41,7 @@ def uid(contender: Uids, folder: str, count: int) -> Answer:
 
 def measure(bench: Bench) -> None:
     """In long-lived children."""
-    rounds, count = 2 * bench.sizes.rounds, bench.sizes.configs
+    rounds, count = 4 * bench.sizes.rounds, bench.sizes.configs
 
     def made(name: str, rnd: int) -> None:
         bench.record("construct", name, rnd, bench.ask(name, construct, folder, count)["us"])
