@@ -34,62 +34,61 @@ def ratios(records: Sequence[Record]) -> dict[str, float]:
     return {key: spread.median for key, spread in found.items() if spread is not None}
 
 
-def save(records: Sequence[Record], path: Path = PATH) -> None:
-    """Writes the ratios of a run."""
-    rounded = {key: float(f"{value:.3g}") for key, value in ratios(records).items()}
-    path.write_text(json.dumps(rounded, indent=2) + "\n")
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """The ratios that were measured once, by row, and by which clock."""
 
+    ratios: dict[str, float]
+    cpu: bool = False
 
-def read(path: Path = PATH) -> dict[str, float]:
-    """The ratios that were written.
+    def save(self, path: Path = PATH) -> None:
+        """Writes it."""
+        rounded = {key: float(f"{value:.3g}") for key, value in self.ratios.items()}
+        path.write_text(json.dumps({"cpu": self.cpu, "ratios": rounded}, indent=2) + "\n")
 
-    Raises
-    ------
-    SystemExit
-        If there are none.
-    """
-    if not path.exists():
-        raise SystemExit(f"There is no baseline {path}: `python -m benchmarks baseline` measures and writes one.")
-    found: dict[str, float] = json.loads(path.read_text())
-    return found
+    @classmethod
+    def read(cls, path: Path = PATH) -> Baseline:
+        """What was written.
 
+        Raises
+        ------
+        SystemExit
+            If there is nothing.
+        """
+        if not path.exists():
+            raise SystemExit(f"There is no baseline {path}: `python -m benchmarks baseline` measures and writes one.")
+        return cls(**json.loads(path.read_text()))
 
-def regressions(baseline: dict[str, float], records: Sequence[Record]) -> list[Regression]:
-    """What got slower by more than a fifth; rows that one of both lacks are left out."""
-    now = ratios(records)
-    return [
-        Regression(BY_KEY[key], before, now[key])
-        for key, before in baseline.items()
-        if key in now and now[key] > TOLERANCE * before
-    ]
+    def regressions(self, records: Sequence[Record]) -> list[Regression]:
+        """What got slower by more than a fifth; rows that one of both lacks are left out."""
+        now = ratios(records)
+        return [
+            Regression(BY_KEY[key], before, now[key])
+            for key, before in self.ratios.items()
+            if key in now and now[key] > TOLERANCE * before
+        ]
 
+    def slower(
+        self, measure: Callable[[Iterable[Row], int], Sequence[Record]], rows: Iterable[Row], goes: int = 3
+    ) -> list[Regression]:
+        """What is slower by more than a fifth in each of several goes, the later ones of more rounds.
 
-def confirmed(
-    baseline: dict[str, float],
-    measure: Callable[[Iterable[Row], int], Sequence[Record]],
-    rows: Iterable[Row],
-    goes: int = 3,
-) -> list[Regression]:
-    """What is slower by more than a fifth in each of several goes, the later ones of more rounds.
+        Other work of the machine makes a go slow, and never makes one fast: a row whose ratio was once as it should be did
+        not get slower.
 
-    Other work of the machine makes single goes slow, and never makes one fast: a row whose ratio was once as it should be did not
-    get slower.
-
-    Parameters
-    ----------
-    baseline
-        Ratios by row.
-    measure
-        Measures rows, in so many times the usual rounds.
-    rows
-        What is compared.
-    goes
-        Of which the first measures all rows, and each other one those that were too slow in all goes before it.
-    """
-    suspects: list[Regression] = []
-    for go in range(goes):
-        suspects = regressions(baseline, measure(rows, 1 + go))
-        rows = [suspect.row for suspect in suspects]
-        if not rows:
-            break
-    return suspects
+        Parameters
+        ----------
+        measure
+            Measures rows, in so many times the usual rounds.
+        rows
+            What is compared.
+        goes
+            Of which the first measures all rows, and each other one those that were too slow in all goes before it.
+        """
+        suspects: list[Regression] = []
+        for go in range(goes):
+            suspects = self.regressions(measure(rows, 1 + go))
+            rows = [suspect.row for suspect in suspects]
+            if not rows:
+                break
+        return suspects

@@ -14,6 +14,7 @@ import typing as tp
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from . import clock
 from .child import Answer
 from .contenders import PEERS
 from .records import Record
@@ -102,6 +103,8 @@ class Bench:
         Where notes and progress go.
     folder
         Where the stores are made; a temporary folder by default.
+    cpu
+        Measure the processor's time, see `clock.py`.
     """
 
     def __init__(
@@ -112,10 +115,12 @@ class Bench:
         rows: Iterable[Row] = ROWS,
         say: Callable[[str], None] = print,
         folder: str | None = None,
+        cpu: bool = False,
     ) -> None:
         self.sizes = sizes
         self.rows = {row.key for row in rows}
         self.say = say
+        self.cpu = cpu
         self.records: list[Record] = []
         self._stack = contextlib.ExitStack()
         self._top = tempfile.mkdtemp(prefix="benchmarks-", dir=folder)
@@ -124,6 +129,7 @@ class Bench:
         path = os.pathsep.join(filter(None, [str(TOP), os.environ.get("PYTHONPATH")]))
         one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
         self.environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0", **one_thread}
+        self.environment[clock.VARIABLE] = "cpu" if cpu else "wall"
         # without this, what is compiled is not kept, and each fresh process would compile all it imports
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._children: dict[str, Child] = {}

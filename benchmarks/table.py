@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import platform
 from collections.abc import Iterable, Sequence
 
 from .contenders import FLOORS, OURS, PEERS
@@ -83,12 +86,9 @@ def _table(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
 
 
-def caption(contenders: Iterable[str]) -> str:
-    """Where and with what it was measured."""
-    import importlib.metadata
-    import os
-    import platform
-
+def caption(contenders: Iterable[str], *, cpu: bool) -> str:
+    """Where, with what and by which clock it was measured."""
     libraries = [name for name in contenders if name not in FLOORS]
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in libraries)
-    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}; {versions}."
+    clock = "; time of the processor, except where several processes work" if cpu else ""
+    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}; {versions}{clock}."

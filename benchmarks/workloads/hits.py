@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import timeit
 
 from benchmarks import subject
 from benchmarks.bench import Bench
 from benchmarks.child import Answer
+from benchmarks.clock import now
 from benchmarks.contract import Remembers, Tasks
 
 #: How long a go of calls from memory lasts.
@@ -20,7 +20,7 @@ def ram(contender: Remembers, folder: str) -> Answer:
     spec = subject.spec(7)
     call = contender.remembered(spec)
     assert call() == call() == subject.task_of(spec)
-    timer = timeit.Timer(call)
+    timer = timeit.Timer(call, timer=now)
     count, took = timer.autorange()
     count = max(1, int(count / took * _GO_S))
     return {"us": min(timer.repeat(5, count)) / count * 1e6}
@@ -39,9 +39,9 @@ def hit(contender: Tasks, folder: str, count: int) -> Answer:
     contender.open(folder)
     specs = [subject.spec(number) for number in range(count)]
     configs = [contender.config(spec) for spec in specs]
-    start = time.perf_counter()
+    start = now()
     results = [contender.task(config) for config in configs]
-    took = time.perf_counter() - start
+    took = now() - start
     assert results == [subject.task_of(spec) for spec in specs]
     return {"us": took / count * 1e6}
 
@@ -49,10 +49,10 @@ def hit(contender: Tasks, folder: str, count: int) -> Answer:
 def first(contender: Tasks, folder: str, number: int) -> Answer:
     """Milliseconds of a script that opens, makes a configuration and gets its result."""
     spec = subject.spec(number)
-    start = time.perf_counter()
+    start = now()
     contender.open(folder)
     result = contender.task(contender.config(spec))
-    took = time.perf_counter() - start
+    took = now() - start
     assert result == subject.task_of(spec)
     return {"ms": took * 1e3}
 
