@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from cachedmodel.errors import ComputeError, ItemErrors, JobLostError, MissingError, RecursiveComputeError
-from cachedmodel.run import Outcome, Pace, Run, Target, chain, check_recursion, is_machinery, read_only
+from cachedmodel.run import Pace, Raised, Run, Target, chain, check_recursion, is_machinery, read_only
 
 TARGET = Target("xp.embed", "scope", None)
 
@@ -31,11 +31,11 @@ def test_a_run_advances_as_far_as_is_needed() -> None:
     """And no further."""
     run = make(doubles, "1", "2", "3")
     run.drive("2")
-    assert run.results == {"1": Outcome(2), "2": Outcome(4)}
+    assert run.results == {"1": 2, "2": 4}
     assert not run.finished
     run.drive()
     assert run.finished
-    assert run.results["3"] == Outcome(6)
+    assert run.results["3"] == 6
 
 
 def test_the_end_is_told_once() -> None:
@@ -100,8 +100,10 @@ def test_a_failing_item_fails_alone() -> None:
     run = make(doubles, "1", "13", "2")
     run.drive()
     assert run.error is None
-    assert {key: outcome.value for key, outcome in run.results.items()} == {"1": 2, "13": None, "2": 4}
-    assert repr(run.results["13"].error) == "ValueError(13)"
+    failed = run.results.pop("13")
+    assert run.results == {"1": 2, "2": 4}
+    assert isinstance(failed, Raised)
+    assert repr(failed.error) == "ValueError(13)"
 
 
 def test_a_failure_after_the_last_output_is_told() -> None:
@@ -114,7 +116,7 @@ def test_a_failure_after_the_last_output_is_told() -> None:
     run = make(compute, "1")
     with pytest.warns(RuntimeWarning, match="failed after its last output: ValueError"):
         run.drive()
-    assert run.results == {"1": Outcome(1)}
+    assert run.results == {"1": 1}
 
 
 def test_an_interruption_ends_a_run() -> None:

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import math
 import os
 import threading
 import time
@@ -29,7 +30,7 @@ from .dropping import catch_up, give_up
 from .errors import JobLostError, MissingError
 from .executors import lend_place
 from .part import Part, watch
-from .run import STORED, Outcome, Run
+from .run import STORED, Raised, Run
 from .submission import POOLS, going_on, keeping_job, submit
 from .waits import Wait
 from .work import INLINE, Work
@@ -37,14 +38,16 @@ from .workdir import InWorkDir
 
 _POLL_S = 0.005
 _POLL_MAX_S = 0.5
+_CLAIM_S, _MOST_CLAIMED = 0.01, 1 << 13  # what is claimed at once should not take many times as long
 _JOB_FLUSH_S = 1.0
 _POOL_FLUSH_S = 0.02
 _REPLACE: dict[str, Replace] = {"cached": "nothing", "retry": "failures", "force": "all", "read-only": "nothing"}
 
 
 #: What computes an item in this process or through it, by place and uid.
-_computing: dict[tuple[str, str], Part] = {}
+_computing: dict[str, dict[str, Part]] = {}
 _computing_lock = threading.RLock()
+_NONE: Mapping[str, Part] = {}
 
 
 def _forget_computing() -> None:
@@ -68,6 +71,9 @@ class Call:
         Items by their uid, in order.
     is_guarded
         Whether ``forbid_single_item_computation`` is about this call.
+    stride
+        How many items are claimed at once by a call that computes here, at first; None: as many as the method is given at
+        once. A claim costs as much as very many quick items do, and should not hold what is computed only much later.
 
     Attributes
     ----------
@@ -77,13 +83,18 @@ class Call:
         True if what is missing is not to be computed any more.
     """
 
-    def __init__(self, work: Work, items: Mapping[str, object], *, is_guarded: bool = True) -> None:
+    def __init__(
+        self, work: Work, items: Mapping[str, object], *, is_guarded: bool = True, stride: int | None = None
+    ) -> None:
         self.work: Work = work
         self.items = items
         self.values: dict[str, object] = {}
         self.errors: dict[str, BaseException] = {}
         self.is_cancelled: bool = False
         self._is_guarded = is_guarded
+        self._stride = work.infra.chunk_size if stride is None else stride
+        self._order: list[str] = []  # the uids, once some are computed here
+        self._claimed_at = math.inf
         self._parts: dict[str, Part] = {}  # what computes an item
         self._collected: dict[Part, int] = {}  # how many outcomes of a part's run were looked at
         self._made: list[Part] = []
@@ -116,7 +127,7 @@ class Call:
         if self._outdated is None:
             self._outdated = self._find_outdated()
         if keep:
-            self._take_kept({key: keep[key] for key in unknown if key in keep})
+            self._take({key: keep[key] for key in unknown if key in keep})
             unknown = self.unknown(unknown)
         cache = self.work.cache
         if cache is not None and unknown:
@@ -126,43 +137,37 @@ class Call:
             self._take_values(found.values)
             for key, failure in found.failures.items():
                 where = f"{self.work.target().describe(key)}, stored in {cache.folder!r}"
-                error = failure.exception(allow_pickle=self.work.infra.allow_pickle, where=where)
-                self._take(key, Outcome(None, error))
+                self._take_error(key, failure.exception(allow_pickle=self.work.infra.allow_pickle, where=where))
 
-    def _take_kept(self, kept: Mapping[str, object]) -> None:
-        """Takes what was kept in memory."""
-        self._take_values({key: value for key, value in kept.items() if type(value) is not _run.Raised})
-        for key, value in kept.items():
-            if type(value) is _run.Raised:
-                self._take(key, Outcome(None, value.error))
+    def _take(self, outcomes: Mapping[str, object]) -> None:
+        """Takes values, and the errors that were raised."""
+        self._take_values({key: value for key, value in outcomes.items() if type(value) is not Raised})
+        for key, value in outcomes.items():
+            if type(value) is Raised:
+                self._take_error(key, value.error)
 
     def _take_values(self, values: Mapping[str, object]) -> None:
-        """Takes values of items that are in the cache."""
         self.values.update(values)
+        self._have_taken(values)
+
+    def _take_error(self, key: str, error: BaseException) -> None:
+        self.errors[key] = error
+        self._have_taken([key])
+
+    def _have_taken(self, keys: Iterable[str]) -> None:
         if self.work.infra.mode == "force":
-            self.work.memory.forced.update(values)
-        for key in values if self._parts else ():
+            self.work.memory.forced.update(keys)
+        for key in keys if self._parts else ():
             part = self._parts.get(key)
             if part is not None and part.run is None:
                 part.seen(key)
-
-    def _take(self, key: str, outcome: Outcome) -> None:
-        if outcome.error is None:
-            self._take_values({key: outcome.value})
-            return
-        self.errors[key] = outcome.error
-        if self.work.infra.mode == "force":
-            self.work.memory.forced.add(key)
-        part = self._parts.get(key)
-        if part is not None and part.run is None:
-            part.seen(key)
 
     def _find_outdated(self) -> dict[str, object]:
         """What was stored before this call, and is to be computed again."""
         work, force = self.work, self.work.infra.mode == "force"
         keys = [key for key in self.items if key not in work.memory.forced] if force else list(self.items)
         for key in keys if work.keep else ():
-            if key in work.memory.results and (force or type(work.memory.results[key]) is _run.Raised):
+            if key in work.memory.results and (force or type(work.memory.results[key]) is Raised):
                 del work.memory.results[key]
         if work.cache is None:
             return {}
@@ -177,17 +182,17 @@ class Call:
         cache.refresh()  # or what is known would be looked up in what was read before
         return [key for key in keys if key not in outdated or cache.version(key) != outdated[key]]
 
-    def states(self, keys: Iterable[str]) -> dict[str, State]:
-        """What is stored of those keys that are stored and count, without decoding it."""
+    def states(self, keys: Iterable[str], *, fresh: bool = True) -> dict[str, State]:
+        """What is stored of those keys that are stored and count, without decoding it; as `Cache.states`."""
         if self._outdated is None:
             self._outdated = self._find_outdated()
         keys, keep = list(keys), self.work.keep
         known: dict[str, State] = {}
         for key in keys if keep else ():
             if key in self.work.memory.results:
-                known[key] = "failure" if type(self.work.memory.results[key]) is _run.Raised else "value"
+                known[key] = "failure" if type(self.work.memory.results[key]) is Raised else "value"
         if self.work.cache is not None and len(known) < len(keys):
-            known.update(self.work.cache.states(self._current([key for key in keys if key not in known])))
+            known.update(self.work.cache.states(self._current([key for key in keys if key not in known]), fresh=fresh))
         return known
 
     def _refresh(self) -> None:
@@ -219,22 +224,28 @@ class Call:
 
     def part(self, key: str) -> Part | None:
         """What computes an item in this process or through it."""
-        return self._parts.get(key) or _computing.get((self.work.place, key))
+        return self._parts.get(key) or _computing.get(self.work.place, _NONE).get(key)
 
     # -- claim and start --------------------------------------------------------------------------------------------
 
-    def prepare(self) -> list[str]:
+    def prepare(self, keys: Sequence[str] | None = None) -> list[str]:
         """Makes the folder for what is missing, and gives the uids that are neither known nor stored nor computed for this call.
+
+        Parameters
+        ----------
+        keys
+            Those that it is about; None: all.
 
         Raises
         ------
         MissingError
             If nothing may be computed.
         """
-        missing = [key for key in self.unknown() if key not in self._parts]
+        missing = [key for key in self.unknown(keys) if key not in self._parts]
         if missing and self.work.infra.mode == "read-only":  # else who claims looks anew
             self._refresh()
-        stored = self.states(missing) if missing else {}
+        # They were just looked for; and who claims looks again.
+        stored = self.states(missing, fresh=False) if missing else {}
         missing = [key for key in missing if key not in stored]
         if not missing or self.is_cancelled:
             return []
@@ -245,7 +256,7 @@ class Call:
             work, self.work = self.work, self.work.settled()
             if self.work.cache is not work.cache:  # there may be results in it
                 self._outdated = None if work.infra.mode in ("retry", "force") else {}
-                return self.prepare()
+                return self.prepare(keys)
         return missing
 
     def _may_compute(self, missing: Sequence[str]) -> None:
@@ -268,12 +279,11 @@ class Call:
         """A new part of those of `keys` that nobody computes; notes who computes the others in this process."""
         catch_up()
         with _computing_lock:
-            free = []
-            for key in keys:
-                other = _computing.get((self.work.place, key))
-                if other is None or other.finished:
-                    free.append(key)
-                else:
+            here = _computing.get(self.work.place, _NONE)
+            free = [key for key in keys if key not in here or here[key].finished]
+            if len(free) < len(keys):
+                for key in here.keys() & set(keys).difference(free):
+                    other = here[key]
                     self._parts[key] = other
                     self._collected.pop(other, None)  # it may have this one already
             free = self._claim_stored(free)
@@ -281,8 +291,9 @@ class Call:
                 return None
             part = self._new_part(free)
             part.on_end(functools.partial(_release, self.work.place, self.work.cache, part))
-            for key in free:
-                self._parts[key] = _computing[self.work.place, key] = part
+            mine = dict.fromkeys(free, part)
+            self._parts.update(mine)
+            _computing.setdefault(self.work.place, {}).update(mine)
         self._made.append(part)
         return part
 
@@ -300,7 +311,9 @@ class Call:
         cluster = self.work.infra.cluster
         if cluster not in (*INLINE, "threadpool"):
             return Part(keys)
-        run = Run(self.work.target(), self.work.compute, {key: self.items[key] for key in keys}, self._kept(keys))
+        items = {key: self.items[key] for key in keys}
+        batches = self._batches(keys) if cluster in INLINE else None
+        run = Run(self.work.target(), self.work.compute, items, self._kept(keys), batches)
         if cluster == "threadpool":
             return Part(keys, run)
         # a task is computed in one go: only an iterator may stop in between
@@ -338,13 +351,33 @@ class Call:
 
     def _start(self, key: str) -> None:
         """Has an item computed that nobody computes, with those that follow it."""
-        if self.work.infra.cluster not in INLINE:
+        infra = self.work.infra
+        if infra.cluster not in INLINE:
             submit([self])
             return
-        missing = self.prepare()
+        self._order = self._order or list(self.items)
+        self._stride = next_stride(self._stride, infra.chunk_size, time.monotonic() - self._claimed_at)
+        start = self._order.index(key)
+        window = self._order[start : start + self._stride]
+        # what may not be computed is told of all items
+        refusing = infra.mode == "read-only" or infra.forbid_single_item_computation
+        missing = set(self.prepare(None if refusing else window))
         if key in missing:
-            start = missing.index(key)
-            self.claim(missing[start : start + self.work.infra.chunk_size])
+            self._claimed_at = time.monotonic()
+            self.claim([each for each in window if each in missing])
+
+    def _batches(self, keys: list[str]) -> list[list[str]]:
+        """What the method is given at once: those of so many items side by side."""
+        size, wanted = self.work.infra.chunk_size, set(keys)
+        if len(keys) <= size:
+            return [keys]
+        start, batches, left = self._order.index(keys[0]), [], len(keys)
+        while left:
+            batch = [key for key in self._order[start : start + size] if key in wanted]
+            start, left = start + size, left - len(batch)
+            if batch:
+                batches.append(batch)
+        return batches
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -427,15 +460,14 @@ class Call:
         seen = self._collected.get(part, 0)
         fresh = list(itertools.islice(run.results.items(), seen, None))
         self._collected[part] = seen + len(fresh)
-        values: dict[str, object] = {}
-        for each, outcome in fresh:
-            if self._parts.get(each) is not part or self.is_known(each):
-                continue
-            if outcome.error is not None:
-                self._take(each, outcome)
-            elif outcome is not STORED:
-                values[each] = outcome.value
-        self._take_values(values)
+        parts = self._parts
+        self._take(
+            {
+                each: outcome
+                for each, outcome in fresh
+                if outcome is not STORED and parts.get(each) is part and not self.is_known(each)
+            }
+        )
         if key is not None and run.results.get(key) is STORED and not self.is_known(key):
             self._read([key])
 
@@ -448,7 +480,7 @@ class Call:
         if isinstance(error, UnstoredError):
             for key, failure in error.failures.items():
                 if key in keys and not self.is_known(key):
-                    self._take(key, Outcome(None, failure.exception(where=self.work.target().describe(key))))
+                    self._take_error(key, failure.exception(where=self.work.target().describe(key)))
             error = None
         if error is None and self._outdated and part in self._made:  # computed again, with the same outcome
             for key in keys:
@@ -518,12 +550,22 @@ class Call:
             part.cancel()
 
 
+def next_stride(stride: int, smallest: int, seconds: float) -> int:
+    """How many items to claim next, when it took so many seconds since the last `stride` of them were."""
+    if 0.0 <= seconds < _CLAIM_S:
+        return min(2 * stride, max(_MOST_CLAIMED, smallest))
+    return max(stride // 2, smallest) if _CLAIM_S * 4 < seconds < math.inf else stride
+
+
 def _release(place: str, cache: Cache | None, part: Part) -> None:
     """Nobody computes what is missing of a part that ended."""
     with _computing_lock:
+        here = _computing.get(place, {})
         for key in part.keys:
-            if _computing.get((place, key)) is part:
-                del _computing[place, key]
+            if here.get(key) is part:
+                del here[key]
+        if not here:
+            _computing.pop(place, None)
     if cache is not None:
         with contextlib.suppress(OSError):  # it cannot be tidied up: whoever looks sees that its keeper is gone
             cache.release(part.keys)
@@ -533,4 +575,5 @@ def _release(place: str, cache: Cache | None, part: Part) -> None:
 
 def known_parts(work: Work, keys: Iterable[str]) -> tp.Iterator[str]:
     """Those of the keys that are computed in this process or through it."""
-    return (key for key in keys if (work.place, key) in _computing)
+    here = _computing.get(work.place, _NONE)
+    return (key for key in keys if key in here)

@@ -19,7 +19,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
-from .cache import Cache, Failure
+from .cache import Cache, Failure, column_of
 from .errors import CachedModelError, CacheError, ComputeError, ItemErrors, RecursiveComputeError
 from .executors import lend_place
 
@@ -31,19 +31,8 @@ chain: contextvars.ContextVar[Chain] = contextvars.ContextVar("cachedmodel_chain
 Compute = Callable[[list[tp.Any]], Iterable[object]]  # Any: the user's items
 
 
-class Outcome(tp.NamedTuple):
-    """What became of an item: its value, or the exception that its computation raised."""
-
-    value: object
-    error: BaseException | None = None
-
-
-#: Values without anything in them that could be made read-only.
-_PLAIN = {bool, bytes, float, int, str, type(None)}
-
-
 class Raised:
-    """Stands for the value of an item whose computation raised, among values that are kept in memory."""
+    """Stands for the value of an item whose computation raised."""
 
     __slots__ = ("error",)
 
@@ -51,9 +40,13 @@ class Raised:
         self.error: BaseException = error
 
 
-#: Stands for an outcome that is in the cache and not kept in memory.
-STORED = Outcome(None)
+#: Stands for a value that is in the cache and not kept in memory.
+STORED: tp.Final = object()
 
+#: Values without anything in them that could be made read-only.
+_PLAIN = {bool, bytes, float, int, str, type(None)}
+
+_GATHER_S, _GATHER_MOST = 0.002, 1024
 
 #: Where nothing could be written, and why: told once.
 _told: set[tuple[str, int | None]] = set()
@@ -140,11 +133,13 @@ class Run:
         Items by their uid.
     stored
         Uids with an entry that a failure must not replace.
+    batches
+        The items that the method is called with each time; None: all at once.
 
     Attributes
     ----------
     results
-        The outcomes so far, once they are committed.
+        The outcomes so far, once they are committed: a value, `Raised` or `STORED`.
     unstored
         Errors that are in no entry, by uid.
     error
@@ -154,11 +149,16 @@ class Run:
     """
 
     def __init__(
-        self, target: Target, compute: Compute, items: Mapping[str, object], stored: frozenset[str] = frozenset()
+        self,
+        target: Target,
+        compute: Compute,
+        items: Mapping[str, object],
+        stored: frozenset[str] = frozenset(),
+        batches: Iterable[list[str]] | None = None,
     ) -> None:
         self.target = target
         self.items: dict[str, object] = dict(items)
-        self.results: dict[str, Outcome] = {}
+        self.results: dict[str, object] = {}
         self.unstored: dict[str, BaseException] = {}
         self.error: BaseException | None = None
         self.finished: bool = False
@@ -166,8 +166,12 @@ class Run:
         self._stored = stored
         self._cannot_write = False
         self._shown: set[str] = set()
-        self._pending: dict[str, Outcome] = {}
-        self._steps = self._run()
+        self._pending: dict[str, object] = {}
+        #: Small values of one column that came in a moment, and are not given to the cache yet; their seconds.
+        self._gathered: dict[str, object] = {}
+        self._times: list[float] = []
+        self._column, self._spent = 0, 0.0
+        self._steps = self._run(deque([list(items)] if batches is None else batches))
         self._stopped = False
         self._rests = False
         self._driver: int | None = None
@@ -283,8 +287,8 @@ class Run:
         """Lets go of the values of some items; whoever asks for them again finds them in the cache."""
         if self.target.cache is not None and not self._cannot_write:
             for key in keys:
-                outcome = self.results.get(key)
-                if outcome is not None and outcome.error is None and key not in self.unstored:
+                outcome = self.results.get(key, STORED)
+                if outcome is not STORED and type(outcome) is not Raised and key not in self.unstored:
                     self.results[key] = STORED
 
     # -- one step ------------------------------------------------------------------------------------------------
@@ -315,25 +319,27 @@ class Run:
         for call in calls:
             call()
 
-    def _run(self) -> Generator[None, None, None]:
+    def _run(self, batches: deque[list[str]]) -> Generator[None, None, None]:
         """Advances the method; yields when outcomes were committed."""
-        batches = deque([list(self.items)])
+        clock = time.perf_counter
         while batches:
             batch = batches.popleft()
             done = 0
             outputs: Iterator[object] = iter(())
-            start = time.perf_counter()
+            start = clock()
             try:
                 outputs = self._outputs(batch)
                 for key in batch:
                     value = next(outputs, _END)
                     if value is _END:
                         raise self._miscounted(batch, done)
-                    committed = self._put(key, Outcome(value), time.perf_counter() - start)
+                    now = clock()
+                    committed = self._put(key, value, now - start)
                     done += 1
                     if committed:
                         yield
-                    start = time.perf_counter()
+                        now = clock()
+                    start = now
                 if next(outputs, _END) is not _END:
                     raise self._miscounted(batch, done + 1)
             except Exception as error:
@@ -343,7 +349,7 @@ class Run:
                 if done == len(batch):
                     self._warn(f"{self.target.name} failed after its last output: {error!r}")
                 elif len(batch) == 1:
-                    self._put(batch[0], Outcome(None, error), time.perf_counter() - start)
+                    self._put(batch[0], Raised(error), clock() - start)
                 else:  # outputs of a batch may fail together: only a failure alone is an item's own
                     batches.extendleft(keys for keys in (batch[done + 1 :], [batch[done]]) if keys)
             finally:
@@ -369,35 +375,63 @@ class Run:
 
     # -- outcomes --------------------------------------------------------------------------------------------------
 
-    def _put(self, key: str, outcome: Outcome, seconds: float) -> bool:
-        """Stores an outcome; True if all that was stored so far is on disk."""
-        if self.target.keep is not None and outcome.error is None:
-            read_only(outcome.value)
+    def _put(self, key: str, outcome: object, seconds: float) -> bool:
+        """Stores a value, or what was raised; True if all that was stored so far is on disk."""
+        target = self.target
+        quick = target.pace is not None and target.pace.is_quick(seconds)
+        if quick and target.cache is not None and not self._cannot_write and (column := column_of(outcome)):
+            if column != self._column:
+                self._store_gathered()
+                self._column = column
+            self._gathered[key] = outcome
+            self._times.append(seconds)
+            self._spent += seconds
+            return self._store_gathered() if self._spent > _GATHER_S or len(self._times) >= _GATHER_MOST else False
+        self._store_gathered()
+        if target.keep is not None and type(outcome) not in _PLAIN:
+            read_only(outcome)
         try:
-            committed = self._write(key, outcome, seconds)
+            if target.cache is None or self._cannot_write:
+                committed = True
+            elif type(outcome) is Raised:
+                committed = self._write_failure(target.cache, key, outcome.error, seconds)
+            else:
+                committed = target.cache.write(key, outcome, seconds)
         except (OSError, CacheError) as error:
             outcome = self._not_stored(error, key, outcome)
             committed = self._cannot_write or not self._pending
         self._pending[key] = outcome
         if committed:
             self._publish()
-        elif self.target.pace is not None and not self.target.pace.is_quick(seconds):
+        elif target.pace is not None and not quick:
             self._commit()
             committed = True
         return committed
 
-    def _write(self, key: str, outcome: Outcome, seconds: float) -> bool:
-        cache = self.target.cache
-        if cache is None or self._cannot_write:
+    def _store_gathered(self) -> bool:
+        """Stores small values that came in a moment, with one commit; True."""
+        if not self._times:
             return True
-        if outcome.error is None:
-            return cache.write(key, outcome.value, seconds)
+        values, times = self._gathered, self._times
+        self._gathered, self._times, self._spent = {}, [], 0.0
+        try:
+            assert self.target.cache is not None
+            self.target.cache.write_small(self._column, values, times)
+        except (OSError, CacheError) as error:
+            key = next(iter(values))
+            self._not_stored(error, key, values[key])
+        self._pending.update(values)
+        self._publish()
+        return True
+
+    def _write_failure(self, cache: Cache, key: str, error: BaseException, seconds: float) -> bool:
         if key in self._stored:
-            self.unstored[key] = outcome.error
+            self.unstored[key] = error
             return not self._pending
-        return cache.write_failure(key, Failure.of(outcome.error), seconds)
+        return cache.write_failure(key, Failure.of(error), seconds)
 
     def _commit(self) -> None:
+        self._store_gathered()
         if self.target.cache is not None and self._pending and not self._cannot_write:
             try:
                 self.target.cache.commit()
@@ -408,8 +442,7 @@ class Run:
 
     def _publish(self) -> None:
         if self.target.keep is not None:
-            for key, outcome in self._pending.items():
-                self.target.keep[key] = outcome.value if outcome.error is None else Raised(outcome.error)
+            self.target.keep.update(self._pending)
         if self.target.pace is None:  # in a job: the values are on disk, and there may be millions
             self._pending = dict.fromkeys(self._pending, STORED)
         with self._changed:
@@ -417,7 +450,7 @@ class Run:
             self._pending = {}
             self._changed.notify_all()
 
-    def _not_stored(self, error: Exception, key: str, outcome: Outcome) -> Outcome:
+    def _not_stored(self, error: Exception, key: str, outcome: object) -> object:
         """A value that cannot be stored is still handed to whoever is here to take it."""
         text = f"{self.target.describe(key)} was computed but cannot be stored: {error}"
         if self.target.pace is None:
@@ -426,7 +459,7 @@ class Run:
             if isinstance(error, OSError):
                 raise failure
             self.unstored[key] = failure
-            return Outcome(None, failure)
+            return Raised(failure)
         self.unstored[key] = error
         if not isinstance(error, OSError):
             self._warn(text)
@@ -440,6 +473,7 @@ class Run:
     def _miscounted(self, batch: list[str], count: int) -> MiscountError:
         """An output more or less than items: any of them may belong to another item, so none is kept."""
         self._pending.clear()
+        self._gathered, self._times = {}, []
         if self.target.cache is not None:
             self.target.cache.delete(batch)
         for key in batch:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 
 from .dropping import give_up
-from .engine import Call
+from .engine import Call, next_stride
 from .errors import ItemErrors
 from .progress import Bar
 from .run import Raised, is_machinery
@@ -102,6 +102,7 @@ class Feed:
         self._pull = self._chunk
         self._calls: deque[tuple[Call, list[str]]] = deque()
         self._ahead: tuple[list[tp.Any], list[str]] | None = None  # pulled, and not all in memory
+        self._began = 0.0
         self._has_computed = False
         self._has_logged = False
 
@@ -146,7 +147,9 @@ class Feed:
                 if not items:
                     return
                 keys = self._keys(items)
-            call = Call(self.work, dict(zip(keys, items, strict=True)), is_guarded=not self._has_computed)
+            unique = dict(zip(keys, items, strict=True))
+            call = Call(self.work, unique, is_guarded=not self._has_computed, stride=max(self._chunk, len(unique)))
+            self._began = time.monotonic()
             self._calls.append((call, keys))
             if not self._is_inline:
                 self._has_logged = submit([call], log=not self._has_logged) or self._has_logged
@@ -177,8 +180,10 @@ class Feed:
         self.work = call.work
         if call.has_computed:
             self._has_computed = True
-        if self._is_inline:  # as long as all is stored, larger look-ups cost less an item
-            self._pull = self._chunk if call.has_computed else min(2 * self._pull, _PULL_MOST)
+        if self._is_inline and call.has_computed:
+            self._pull = next_stride(min(self._pull, len(call.items)), self._chunk, time.monotonic() - self._began)
+        elif self._is_inline:  # as long as all is stored, larger look-ups cost less an item
+            self._pull = min(2 * self._pull, _PULL_MOST)
 
     def stop(self) -> None:
         """Stops what this process computes for it; jobs go on. The collector may call it, in whatever thread."""

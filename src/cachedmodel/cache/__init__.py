@@ -1,9 +1,10 @@
 """A folder of entries that many processes share."""
 
 from .cache import Cache
+from .columns import column_of
 from .failure import Failure
 from .lives import Keeper
 from .mapping import CacheDict, MapView
 from .options import Found, Options, Replace, State
 
-__all__ = ["Cache", "CacheDict", "Failure", "Found", "Keeper", "MapView", "Options", "Replace", "State"]
+__all__ = ["Cache", "CacheDict", "Failure", "Found", "Keeper", "MapView", "Options", "Replace", "State", "column_of"]

@@ -100,10 +100,10 @@ class Cache:
         files.tell_warnings()
         return found
 
-    def states(self, keys: Sequence[str]) -> dict[str, State]:
-        """What is stored of the keys, without decoding any value."""
+    def states(self, keys: Sequence[str], *, fresh: bool = True) -> dict[str, State]:
+        """What is stored of the keys, without decoding any value; `fresh`: others may have stored some since the last look."""
         with self._lock:
-            states = self._store.states(keys)
+            states = self._store.states(keys, fresh=fresh)
         files.tell_warnings()
         return states
 
@@ -148,6 +148,17 @@ class Cache:
         if self._late_error is not None:
             self._raise_late()
         return self._store.write(key, value, seconds)
+
+    def write_small(self, column: int, values: dict[str, object], seconds: list[float]) -> None:
+        """Stores and commits values that are all of one column (see `column_of`), and what was written before; as `write`."""
+        if self._late_error is not None:
+            self._raise_late()
+        if isinstance(self._store, Sharded) and self.options.codec is None:
+            self._store.write_small(column, values, seconds)
+            return
+        for (key, value), took in zip(values.items(), seconds, strict=True):
+            self.write(key, value, took)
+        self.commit()
 
     def write_failure(self, key: str, failure: Failure, seconds: float | None = None) -> bool:
         """Stores a failure, in place of what was stored; as `write`."""

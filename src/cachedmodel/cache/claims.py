@@ -224,18 +224,20 @@ class Claims:
 
     def stored(self, keys: Iterable[str]) -> None:
         """These keys are stored, so the claims of this process on them are over."""
-        if not self._mine:
+        mine = self._mine
+        if not mine:
             return
-        for key in keys:
-            number = self._mine.pop(key, None)
+        keys = list(keys)
+        for number in {mine.pop(key, None) for key in keys}:
             if number is not None:
-                self._drop(key, number)
+                self._drop(keys, number)
         if self._single:
             self._sweep_single()
 
-    def _drop(self, key: str, number: int) -> None:
+    def _drop(self, keys: Iterable[str], number: int) -> None:
+        """Some keys of a claim are over."""
         left = self._left[number]
-        left.discard(key)
+        left.difference_update(keys)
         if not left:
             del self._left[number]
             self._over.append(number)
@@ -259,7 +261,7 @@ class Claims:
         ended = [key for key in keys if key in self._mine]
         numbers = {self._mine[key] for key in ended}
         for key in ended:
-            self._drop(key, self._mine.pop(key))
+            self._drop([key], self._mine.pop(key))
         if self._single and keeper is None:
             self._sweep_single()
             return
@@ -280,7 +282,7 @@ class Claims:
         except OSError:
             # No room for a new claim: all end, since nobody may wait for what is not computed any more.
             for key in keys:
-                self._drop(key, self._mine.pop(key))
+                self._drop([key], self._mine.pop(key))
             return
         for old in numbers:
             del self._left[old]

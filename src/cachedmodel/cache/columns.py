@@ -10,6 +10,8 @@ NONE_OF_THEM, GONE, FLOAT, INT, TEXT, BOOL, NONE = range(7)
 
 #: Longer strings go through a codec, one record each.
 _LONGEST_TEXT = 256
+#: Types all of whose values fit.
+_ALWAYS: dict[type, int] = {float: FLOAT, bool: BOOL, type(None): NONE}
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -29,16 +31,14 @@ DELETED: tp.Final = _Gone()
 def column_of(value: object) -> int:
     """The column for this value, or NONE_OF_THEM if it needs a codec."""
     kind = type(value)
-    if kind is float:
-        return FLOAT
+    if kind in _ALWAYS:
+        return _ALWAYS[kind]
     if kind is int:
         return INT if _INT_MIN <= tp.cast(int, value) <= _INT_MAX else NONE_OF_THEM
     if kind is str:
         text = tp.cast(str, value)
         return TEXT if len(text) <= _LONGEST_TEXT and "\0" not in text else NONE_OF_THEM
-    if kind is bool:
-        return BOOL
-    return NONE if value is None else NONE_OF_THEM
+    return NONE_OF_THEM
 
 
 def pack(column: int, values: tp.Sequence[tp.Any]) -> bytes:

@@ -32,8 +32,9 @@ PAGE = 256
 TAIL = 8192
 TRAILER = struct.Struct("<8sQQQQ")
 _MAGIC = b"CMTRAIL1"
-#: From so many rows on, importing numpy to sort them pays.
-_NUMPY_ROWS = 20_000
+#: Once a process has sorted so many rows, importing numpy to sort more of them pays.
+_NUMPY_ROWS = 150_000
+_sorted_rows = 0
 
 
 def pack(offset: int, hashes: array[int], places: array[int]) -> bytes:
@@ -53,16 +54,21 @@ def pack(offset: int, hashes: array[int], places: array[int]) -> bytes:
 
 
 def _sorted(hashes: array[int], places: array[int]) -> tuple[bytes, bytes]:
-    if "numpy" in sys.modules or len(hashes) >= _NUMPY_ROWS:
+    global _sorted_rows
+    _sorted_rows += len(hashes)
+    if "numpy" in sys.modules or _sorted_rows >= _NUMPY_ROWS:
         import numpy as np
 
         by_hash, by_place = np.frombuffer(hashes, np.uint64), np.frombuffer(places, np.uint64)
         # Places only grow, so a stable sort by hash keeps them in order.
         order = np.argsort(by_hash, kind="stable")
         return by_hash[order].astype("<u8").tobytes(), by_place[order].astype("<u8").tobytes()
-    rows = sorted(zip(hashes, places, strict=True))
-    count = f"<{len(rows)}Q"
-    return struct.pack(count, *[row[0] for row in rows]), struct.pack(count, *[row[1] for row in rows])
+    rows = sorted(range(len(hashes)), key=hashes.__getitem__)
+    both = array("Q", map(hashes.__getitem__, rows)), array("Q", map(places.__getitem__, rows))
+    if sys.byteorder == "big":
+        for numbers in both:
+            numbers.byteswap()
+    return both[0].tobytes(), both[1].tobytes()
 
 
 class Footer(tp.NamedTuple):

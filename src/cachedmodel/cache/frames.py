@@ -90,6 +90,15 @@ def encode(text: str) -> bytes:
     return text.encode(*_TEXT)
 
 
+def hashes(keys: tp.Sequence[str]) -> tp.Iterator[int]:
+    """What stands for each key in the index of a shard."""
+    try:
+        names = [*map(str.encode, keys)]
+    except UnicodeEncodeError:  # lone surrogates
+        names = [*map(encode, keys)]
+    return map(xxh3_64_intdigest, names)
+
+
 def padding(offset: int, alignment: int) -> bytes:
     return _ZEROS[: -offset % alignment]
 

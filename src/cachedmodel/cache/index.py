@@ -11,8 +11,6 @@ import errno
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from xxhash import xxh3_64_intdigest
-
 from . import columns, frames
 from .files import names_in, open_files, warn_once
 from .merged import MergedIndex
@@ -57,12 +55,14 @@ class Index:
         self._merged = MergedIndex()
         #: Keys that were looked up since the memo was empty.
         self._asked = 0
+        self._changes = 0
 
     # -- what there is
 
-    def refresh(self, names: Iterable[str] | None = None) -> None:
-        """Looks for new shards and new entries; `names`: a listing of the folder made just now."""
+    def refresh(self, names: Iterable[str] | None = None) -> bool:
+        """Looks for new shards and entries; True if there are any, or some are gone. `names`: a listing made just now."""
         self.looked = True
+        before = self._changes
         self._gone = False
         if names is None:
             names = names_in(self.folder)
@@ -79,7 +79,9 @@ class Index:
             elif shard.growing and not shard.own:
                 changed |= self._tail(shard)
         if changed:
+            self._changes += 1
             self._sort()
+        return self._changes != before
 
     def _open(self, name: str) -> bool:
         shard = Shard(self.folder, name)
@@ -142,6 +144,7 @@ class Index:
 
     def _apply(self, fresh: dict[str, object]) -> None:
         """What was found before about these keys does not count any more."""
+        self._changes += bool(fresh)
         if not self._memo and not self._complete:
             return
         for key in fresh:
@@ -318,8 +321,4 @@ class Index:
 
 def _hashes(keys: Sequence[str]) -> dict[str, int]:
     """The hash of each key."""
-    try:
-        names = list(map(str.encode, keys))
-    except UnicodeEncodeError:  # lone surrogates
-        names = list(map(frames.encode, keys))
-    return dict(zip(keys, map(xxh3_64_intdigest, names), strict=True))
+    return dict(zip(keys, frames.hashes(keys), strict=True))

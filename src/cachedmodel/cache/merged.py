@@ -24,8 +24,6 @@ if tp.TYPE_CHECKING:
 #: Look-ups (keys times shards) after which it pays to read all footers; and if numpy must be imported for it.
 _LOOKUPS = 20_000
 _LOOKUPS_WITH_IMPORT = 50_000
-#: Arrays of recent shards that are searched beside the merged one.
-_MOST_ARRAYS = 8
 
 
 class MergedIndex:
@@ -98,8 +96,13 @@ class MergedIndex:
                 continue
             if len(array):
                 self._arrays.append((array, np.full(len(array), self._numbers[shard.name], dtype=np.uint32)))
-        if len(self._arrays) > _MOST_ARRAYS:
-            merged = np.concatenate([array for array, _ in self._arrays])
-            numbers = np.concatenate([numbers for _, numbers in self._arrays])
+                self._merge()
+
+    def _merge(self) -> None:
+        """Keeps arrays few: one joins the one before it once it is not much smaller, so each row is merged few times."""
+        import numpy as np
+
+        while len(self._arrays) > 1 and len(self._arrays[-2][0]) < 2 * len(self._arrays[-1][0]):
+            merged, numbers = (np.concatenate(both) for both in zip(*self._arrays[-2:], strict=True))
             order = np.argsort(merged, kind="stable")
-            self._arrays = [(merged[order], numbers[order])]
+            self._arrays[-2:] = [(merged[order], numbers[order])]

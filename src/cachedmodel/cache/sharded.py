@@ -100,8 +100,7 @@ class Sharded:
         if len(found) == len(keys) or new:
             return found
         missing = [key for key in keys if key not in found]
-        if missing:
-            self._index.refresh()
+        if missing and self._index.refresh():
             found.update(self._index.find(missing, expected))
         return found
 
@@ -190,13 +189,25 @@ class Sharded:
         options = self.options
         column = columns.NONE_OF_THEM if options.codec else columns.column_of(value)
         took = math.nan if seconds is None else seconds
-        if column:
+        if column and "\0" not in key:  # keys of a block are joined with it
             with self.lock:
                 return self._add(column, key, value, took)
         payload = codecs.dump(value, options.codec, allow_pickle=options.allow_pickle)
         flags = frames.PICKLED if payload.pickled else 0
         with self.lock:
             return self._add_record(_Record(key, flags, payload.codec, payload.parts, took))
+
+    def write_small(self, column: int, values: dict[str, object], seconds: list[float]) -> None:
+        """Adds values of one column and commits. Takes the lock by itself."""
+        with self.lock:
+            self.commit()
+            if "\0" in "".join(values):
+                for (key, value), took in zip(values.items(), seconds, strict=True):
+                    self.write(key, value, took)
+            else:
+                self._columns = {column: (list(values), list(values.values()), seconds)}
+                self._waiting = dict.fromkeys(values)
+            self.commit()
 
     def write_failure(self, key: str, failure: Failure, seconds: float | None) -> bool:
         """Adds a failure to the block. Takes the lock by itself."""
@@ -208,20 +219,26 @@ class Sharded:
             return self._add_record(_Record(key, flags, FAILURE_CODEC, [failure.to_bytes()], took))
 
     def _add(self, column: int, key: str, value: object, seconds: float) -> bool:
-        if "\0" in key:  # keys of a block are joined with it
-            if column == columns.GONE:
-                return self._add_record(_Record(key, frames.DELETES, "", [], seconds))
-            payload = codecs.dump(value)
-            return self._add_record(_Record(key, 0, payload.codec, payload.parts, seconds))
-        if key in self._waiting:
+        waiting = self._waiting
+        if key in waiting:
             self.commit()
-        keys, values, took = self._columns.setdefault(column, ([], [], []))
-        keys.append(key)
-        values.append(value)
-        took.append(seconds)
-        self._waiting[key] = None
+            waiting = self._waiting
+        block = self._columns.get(column)
+        if block is None:
+            block = self._columns[column] = ([], [], [])
+        block[0].append(key)
+        block[1].append(value)
+        block[2].append(seconds)
+        waiting[key] = None
         self._bytes += 16 + len(key) + (len(value) if type(value) is str else 0)
-        return self._commit_if_due()
+        if (
+            len(waiting) < BLOCK_ITEMS
+            and self._bytes < BLOCK_BYTES
+            and time.monotonic() - self._last_commit < self.block_s
+        ):
+            return False
+        self.commit()
+        return True
 
     def _add_record(self, record: _Record) -> bool:
         if record.key in self._waiting:
@@ -341,7 +358,10 @@ class Sharded:
             self._delete_all()
             return
         for key in self._index.find(list(dict.fromkeys(keys))):
-            self._add(columns.GONE, key, columns.DELETED, math.nan)
+            if "\0" in key:
+                self._add_record(_Record(key, frames.DELETES, "", [], math.nan))
+            else:
+                self._add(columns.GONE, key, columns.DELETED, math.nan)
         self.commit()
 
     def _delete_all(self) -> None:

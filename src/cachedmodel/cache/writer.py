@@ -73,7 +73,7 @@ class ShardWriter:
         frame = frames.pack_block(self.seed, self.position, column, keys, values, time, seconds)
         place = self.position << 16
         self._places.extend(range(place, place + len(keys)))
-        self._hashes.extend([xxh3_64_intdigest(frames.encode(key)) for key in keys])
+        self._hashes.extend(frames.hashes(keys))
         self._add([frame])
 
     def record(
