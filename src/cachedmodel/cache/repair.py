@@ -31,8 +31,8 @@ class Repair(tp.NamedTuple):
 
     path: str
     why: str
-    #: "set aside", "made anew", "given an index", or "left" with the reason in `why`.
-    done: tp.Literal["set aside", "made anew", "given an index", "left"]
+    #: "left" with the reason in `why`.
+    done: tp.Literal["set aside", "made anew", "given an index", "found whole", "left"]
 
 
 def repair(folder: str, *, dry: bool = False) -> Iterator[Repair]:
@@ -130,7 +130,7 @@ def _repair_shard(folder: str, finding: Finding) -> Repair:
     state = shard.state(root_of(folder))
     shard.check()
     if not shard.lost and not shard.problems and state != "abandoned":
-        return Repair(finding.path, "it is not damaged any more", "left")
+        return Repair(finding.path, "it is not damaged any more", "found whole")
     if state == "growing":
         return Repair(finding.path, f"{finding.why}; but its writer lives, so repair it later", "left")
     if not _may_rewrite(shard):
@@ -206,7 +206,7 @@ def _set_aside(finding: Finding) -> Repair:
         with contextlib.suppress(OSError):
             link_first(moved, finding.path)
             os.unlink(moved)
-        return Repair(finding.path, "it was replaced by a whole one", "left")
+        return Repair(finding.path, "it was replaced by a whole one", "found whole")
     return Repair(finding.path, finding.why, "set aside")
 
 
