@@ -29,3 +29,25 @@ def test_the_environment_can_lower_the_number(monkeypatch: pytest.MonkeyPatch, v
     monkeypatch.setenv("CACHEDMODEL_CORES", value)
 
     assert usable_cores() == (usable if cores is None else cores)
+
+
+@pytest.mark.parametrize(
+    ("given", "cores"),
+    [
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "1", "SLURM_CPUS_ON_NODE": "64"}, 1),
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "1"}, 1),
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "4", "SLURM_NTASKS_PER_NODE": "4"}, 1),
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "2", "SLURM_NTASKS_PER_NODE": "4"}, 1),
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "1000000"}, None),
+        ({"SLURM_JOB_ID": "7"}, None),
+        ({"SLURM_CPUS_PER_TASK": "1"}, None),
+    ],
+)
+def test_a_job_of_slurm_has_what_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], cores: int | None
+) -> None:
+    """Also on nodes that do not bind jobs to their cores: others compute there too."""
+    usable = usable_cores()
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert usable_cores() == (usable if cores is None else cores)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import cachedmodel as cm
+from cachedmodel.executors import usable_cores
 from tests.executors.calls import until
 from tests.slurm.models import Ranks, Settings, Slow, Square, Steps, SumOfSquares
 from tests.slurm.scheduler import slurm, wait_for_file
@@ -99,6 +100,7 @@ def test_settings_reach_the_job(infra: cm.InfraDict, log: Path) -> None:
     shown = slurm("scontrol", "show", "job", str(job.job_id))
 
     assert (seen["SETUP"], seen["SLURM_JOB_NAME"], seen["SLURM_CPUS_PER_TASK"]) == ("done", "named", "2")
+    assert seen["cores"] == min(2, usable_cores())
     assert seen["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     for text in ("JobName=named", "TimeLimit=00:07:00", "Partition=urgent", "Comment=remarkable", "CPUs/Task=2"):
         assert text in shown
@@ -107,16 +109,17 @@ def test_settings_reach_the_job(infra: cm.InfraDict, log: Path) -> None:
 
 
 def test_account_qos_and_constraint_are_asked_for(infra: cm.InfraDict, log: Path) -> None:
-    """They stand in the script that Slurm was given, and Slurm refuses those that it does not have."""
+    """Slurm has them as they were given, and refuses what it does not have."""
     if "lab|root" not in slurm("sacctmgr", "-nP", "show", "assoc", "format=account,user"):
         for what in ("account lab", "qos high", "user root account=lab qos=normal,high"):
             slurm("sacctmgr", "-iQ", "add", *what.split())
-    infra |= {"slurm_qos": "high", "slurm_account": "lab"}
+    infra |= {"slurm_qos": "high", "slurm_account": "lab", "slurm_constraint": "roomy"}
     job = Settings(log=log, infra=infra).value.job()
     job.result()
     shown = slurm("scontrol", "show", "job", str(job.job_id))
     assert "Account=lab" in shown
     assert "QOS=high" in shown
+    assert "Features=roomy" in shown
     with pytest.raises(cm.InfraError, match=r"Invalid feature specification[\s\S]*infra\.slurm_constraint"):
         Settings(log=log, number=1, infra={**infra, "slurm_constraint": "nowhere"}).value.job()
 
@@ -124,7 +127,7 @@ def test_account_qos_and_constraint_are_asked_for(infra: cm.InfraDict, log: Path
 def test_a_job_without_time_limit_has_that_of_the_partition(infra: cm.InfraDict, log: Path) -> None:
     """submitit's own default of five minutes is nobody's wish."""
     job = Settings(log=log, infra=infra).value.job()
-    job.result()
+    assert job.result()["cores"] == 1  # what Slurm gives without being asked
     shown = slurm("scontrol", "show", "job", str(job.job_id))
     # the backfill scheduler writes a year where there is no limit
     assert "TimeLimit=UNLIMITED" in shown or "TimeLimit=365-00:00:00" in shown

@@ -15,15 +15,16 @@ _share: int | None = None
 def usable_cores() -> int:
     """Number of cores that this process may use, at least 1.
 
-    CPU affinity and cgroup quotas (containers, Slurm) count, and so does the environment variable
-    ``CACHEDMODEL_CORES``. In a worker of a process pool it is the worker's share: pools within pools do not multiply.
+    CPU affinity and cgroup quotas (containers, Slurm) count, what Slurm gave to this job even where it does not enforce it,
+    and the environment variable ``CACHEDMODEL_CORES``. In a worker of a process pool it is the worker's share: pools within
+    pools do not multiply.
     """
     if _share is not None:
         return _share
     wanted = os.environ.get("CACHEDMODEL_CORES", "")
     most = int(wanted) if wanted.isdecimal() and int(wanted) else math.inf
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(affinity, _cgroup_quota(), most)))
+    return max(1, int(min(affinity, _cgroup_quota(), _slurm_share(), most)))
 
 
 def usable_gpus() -> list[str]:
@@ -46,6 +47,15 @@ def limit_threads(environ: MutableMapping[str, str], cores: int) -> None:
     """Has BLAS and OpenMP use so many cores, where the environment does not say it already."""
     for name in THREAD_LIMITS:
         environ.setdefault(name, str(cores))
+
+
+def _slurm_share() -> float:
+    """Cores that Slurm gave to this task of its job; infinity outside of jobs."""
+    names = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS_PER_NODE")
+    per_task, on_node, tasks = (int(text) if (text := os.environ.get(name, "")).isdecimal() else 0 for name in names)
+    if "SLURM_JOB_ID" not in os.environ or not (per_task or on_node):
+        return math.inf
+    return per_task or max(1, on_node // max(1, tasks))
 
 
 @functools.cache
