@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cachedmodel.cache import Cache, CacheDict, Failure, Options, files
+from cachedmodel.cache import Cache, CacheDict, Failure, Options, files, frames
+from cachedmodel.codecs.pickles import dump_pickle
 from cachedmodel.errors import CacheError
 
 from .processes import as_user
@@ -30,6 +31,20 @@ class Odd:
         return isinstance(other, Odd)
 
     __hash__ = None  # type: ignore[assignment]  # equal, but mutable
+
+
+_sprung: list[str] = []
+
+
+def _spring() -> None:
+    _sprung.append("sprung")
+
+
+class _Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[tp.Any, ...]:
+        return _spring, ()
 
 
 @pytest.fixture
@@ -69,6 +84,29 @@ def test_pickles_of_others_are_not_loaded(root: Path, single: bool) -> None:
 
     as_user(BOB, read, groups=[GROUP])
     read()  # root trusts nobody either
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_file_that_hides_its_pickles_is_not_believed(root: Path, single: bool) -> None:
+    """Whose file it is counts, whatever it says of itself: nothing of it runs."""
+    key, cache = "" if single else "odd", _open(root, single=single)
+    cache.write(key, [1])
+    cache.close()
+    (path,) = [
+        path for path in (root / f"shared-{single}").iterdir() if path.name == "entry" or path.suffix == ".shard"
+    ]
+    header = frames.read_header(frames.ENTRY_MAGIC if single else frames.SHARD_MAGIC, path.read_bytes())
+    trap = dump_pickle(_Trap()).parts
+    record = frames.pack_record(header.seed, header.end, 0, "pickle1", key.encode(), trap, 0, 0.0)
+    path.write_bytes(b"".join([path.read_bytes()[: header.end], *record]))
+    os.chown(path, ALICE, -1)
+
+    with pytest.raises(CacheError, match=f"belongs to the user '{ALICE}'"):
+        _open(root, single=single).read([key])
+    assert not _sprung
+    os.chown(path, os.geteuid(), -1)
+    assert len(_open(root, single=single).read([key]).values) == 1
+    assert _sprung.pop() == "sprung"
 
 
 def test_what_is_not_pickled_is_shared(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from cachedmodel import codecs
 from cachedmodel.errors import CacheError
@@ -18,23 +19,37 @@ def is_trusted(owner: int, options: Options) -> bool:
     return owner in (os.geteuid(), 0) or user_name(owner) in options.trusted_users
 
 
-def decode(record: Record, payload: memoryview, owner: int, options: Options, path: str) -> object:
-    """The value, or the `Failure`; Unreadable if it cannot be restored here; CacheError if that is forbidden."""
-    trusted = options.allow_pickle and is_trusted(owner, options)
+def decode(record: Record, payload: memoryview, owner: Callable[[], int], options: Options, path: str) -> object:
+    """The value, or the `Failure`; Unreadable if it cannot be restored here; CacheError if that is forbidden.
+
+    `owner` tells whose file it is. It is asked for what is pickled alone, as most values are not; and what a file that
+    anybody may have written says of itself is no reason to load a pickle.
+    """
     if record.flags & FAILED:
         try:
             failure = Failure.from_bytes(bytes(payload))
         except (ValueError, TypeError) as why:
             raise Unreadable(f"a stored failure is damaged ({why})") from why
+        trusted = bool(failure.pickled) and options.allow_pickle and is_trusted(owner(), options)
         return failure if trusted else failure.without_pickle()
-    if record.flags & PICKLED and not trusted:
-        raise CacheError(_refusal(record, owner, options, path))
+    if not record.flags & PICKLED:
+        try:
+            return codecs.load(record.codec, payload, allow_pickle=False)
+        except codecs.PickleRefusedError:
+            pass
+        except Exception as why:
+            raise _unreadable(record, why) from why
+    whose = owner()
+    if not (options.allow_pickle and is_trusted(whose, options)):
+        raise CacheError(_refusal(record, whose, options, path))
     try:
-        return codecs.load(record.codec, payload, allow_pickle=trusted)
-    except codecs.PickleRefusedError as why:
-        raise CacheError(_refusal(record, owner, options, path)) from why
+        return codecs.load(record.codec, payload, allow_pickle=True)
     except Exception as why:
-        raise Unreadable(f"a value of codec {record.codec!r} cannot be restored ({type(why).__name__}: {why})") from why
+        raise _unreadable(record, why) from why
+
+
+def _unreadable(record: Record, why: Exception) -> Unreadable:
+    return Unreadable(f"a value of codec {record.codec!r} cannot be restored ({type(why).__name__}: {why})")
 
 
 def _refusal(record: Record, owner: int, options: Options, path: str) -> str:

@@ -22,7 +22,8 @@ from .records import MAPPED_CODEC
 NAME = "entry"
 #: The only key of a task.
 KEY = ""
-_ONE_READ = 1 << 16
+#: Most entries are read at once; one read of more than a page would cost its memory.
+_ONE_READ, _MORE = 1 << 12, 1 << 16
 
 
 class Entry:
@@ -58,20 +59,20 @@ class Entry:
         """The file, its first bytes, and what they say; None if there is nothing to read."""
         try:
             file = File(self.path)
-            data = file.pread(_ONE_READ, 0)
+            data = os.pread(file.fd, _ONE_READ, 0)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
                 warn_once(self.path, f"it cannot be read ({error.strerror})", "Give this user the right to read it.")
             return None
         try:
-            header = frames.read_header(frames.ENTRY_MAGIC, data)
-            if header.end + frames.HEAD.size > len(data):
-                raise Torn("it is not complete")
-            frames.frame_size(data, header.end)
-            record = frames.read_record(data, header.end, header.seed, header.end)
+            header, record = _parse(data)
         except frames.DAMAGE as why:
-            warn_once(self.path, str(why))
-            return None
+            try:
+                data = file.pread(_MORE, 0)  # much provenance, or a read that was cut short
+                header, record = _parse(data)
+            except (OSError, *frames.DAMAGE):
+                warn_once(self.path, str(why))
+                return None
         if header.seed == self._bad:
             return None
         if self.options.accept is not None and not self.options.accept(header.identity):
@@ -107,12 +108,11 @@ class Entry:
                 payload = memoryview(data)[record.start : record.start + record.length]
             else:
                 payload = memoryview(file.pread(record.length, record.start))
-            owner = file.stat().st_uid if record.flags & frames.PICKLED else os.geteuid()
+            if len(payload) != record.length or not frames.payload_holds(payload, record.checksum):
+                raise Unreadable("its value is damaged")
+            return decode(record, payload, file.owner, self.options, self.path)
         except (OSError, ValueError) as why:
             raise Unreadable(f"it cannot be read ({why})") from why
-        if len(payload) != record.length or not frames.payload_holds(payload, record.checksum):
-            raise Unreadable("its value is damaged")
-        return decode(record, payload, owner, self.options, self.path)
 
     def states(self, keys: Sequence[str], *, fresh: bool = True) -> dict[str, State]:
         """What is stored, without decoding."""
@@ -190,3 +190,11 @@ class Entry:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _parse(data: bytes) -> tuple[frames.Header, frames.Record]:
+    header = frames.read_header(frames.ENTRY_MAGIC, data)
+    if header.end + frames.HEAD.size > len(data):
+        raise Torn("it is not complete")
+    frames.frame_size(data, header.end)
+    return header, frames.read_record(data, header.end, header.seed, header.end)

@@ -207,6 +207,10 @@ class File:
     def stat(self) -> os.stat_result:
         return os.fstat(self.fd)
 
+    def owner(self) -> int:
+        """The user whose file it is."""
+        return self.stat().st_uid
+
     def size(self) -> int:
         """How large it was at some time since it was opened, also where a mount keeps sizes for seconds."""
         self.pread(1, 0)  # what it reads anew of a file that was opened anew makes it ask for the size

@@ -364,7 +364,7 @@ class Shard:
 
     def owner(self) -> int:
         """User id of who wrote the file."""
-        return open_files.get(self.path).stat().st_uid
+        return open_files.get(self.path).owner()
 
     def spoil(self, offset: int, why: str) -> None:
         """Remembers that a frame cannot be read, and says so."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import os
 import time
 import typing as tp
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -127,8 +126,7 @@ class Sharded:
         """The value or failure of a record; DELETED if it cannot be read, or is gone."""
         try:
             record, payload = reader.payload(where)
-            owner = where.shard.owner() if record.flags & frames.PICKLED else os.geteuid()
-            return decode(record, payload, owner, self.options, where.shard.path)
+            return decode(record, payload, where.shard.owner, self.options, where.shard.path)
         except frames.DAMAGE as error:
             why = str(error) or "a value is damaged"
         except OSError as error:
