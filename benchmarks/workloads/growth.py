@@ -19,8 +19,8 @@ def measure(bench: Bench) -> None:
 
 
 def _once(bench: Bench, place: int, count: int, name: str, rnd: int) -> None:
-    with bench.folder() as folder:
+    with bench.folder() as folder, bench.folder() as aside:
         cold = bench.fresh(name, maps.cold, folder, count)["us"]
         bench.record(f"growth.cold.{place}", name, rnd, cold, count)
-        whole = bench.fresh(name, maps.read, folder, 0, count)["ms"]
+        whole = bench.fresh(name, maps.read, folder, aside, 0, count)["ms"]
         bench.record(f"growth.whole.{place}", name, rnd, whole * 1e3 / count, count)
