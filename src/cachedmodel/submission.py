@@ -113,6 +113,7 @@ def _submit_group(group: Sequence[tuple[Call, Part]], max_jobs: int | None) -> N
     callables = [part.run.drive if part.run is not None else call.travelling(part.keys, code) for call, part in group]
     handles = executor.submit(callables, max_jobs=min(filter(None, (max_jobs, infra.max_jobs)), default=None))
     submitted = time.time()
+    last: dict[str, Handle] = {}  # of the jobs of a map, by folder
     for (call, part), handle in zip(group, handles, strict=True):
         part.submitted_as(handle)
         cache = call.work.cache
@@ -120,9 +121,11 @@ def _submit_group(group: Sequence[tuple[Call, Part]], max_jobs: int | None) -> N
             where = os.path.relpath(handle.folder, cache.root)
             part.keeper = Keeper.job(f"{cluster}:{where}", handle.job_id, submitted)
             cache.hand_over(part.keys, part.keeper)
-            _record(cache.folder, cluster, handle)
-            if code is not None:
-                _link(cache.folder, "code", os.fspath(code))
+            last[cache.folder] = handle
+    for folder, handle in last.items():
+        _record(folder, cluster, handle)
+        if code is not None:
+            _link(folder, "code", os.fspath(code))
     watch(part for _, part in group)
 
 
@@ -219,8 +222,12 @@ def _record(folder: str, cluster: str, handle: Handle) -> None:
 def _link(folder: str, name: str, target: str) -> None:
     """A relative symlink beside the entries, to be followed by people; one that stands is replaced."""
     path = os.path.join(folder, name)
+    where = os.path.relpath(target, folder)
     # two submitters at once, or a file system without symlinks: nothing depends on it
     with contextlib.suppress(OSError):
-        if os.path.islink(path):
-            os.unlink(path)
-        os.symlink(os.path.relpath(target, folder), path)
+        try:
+            os.symlink(where, path)
+        except FileExistsError:
+            if os.path.islink(path):  # what a user has put there stays
+                os.unlink(path)
+                os.symlink(where, path)
