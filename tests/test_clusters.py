@@ -162,6 +162,15 @@ def test_a_slurm_that_does_not_answer_is_not_replaced(tmp_path: Path, monkeypatc
     assert notes(tmp_path) == []
 
 
+def test_slurm_s_programs_are_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for "slurm" where none is configured is told what would do."""
+    monkeypatch.setenv("PATH", programs(tmp_path / "client", sbatch=UNCONFIGURED, scontrol=UNCONFIGURED, srun="exit 1"))
+    with pytest.raises(
+        cm.InfraError, match=r"configuration source[\s\S]*knows of no cluster: say infra\.cluster='local'"
+    ):
+        experiment(tmp_path, "slurm").double()
+
+
 @pytest.mark.slow
 def test_a_time_limit_ends_what_takes_longer(tmp_path: Path) -> None:
     """The error says so; what was stored before stays, nothing is cached of the rest, and the next call computes only that."""
