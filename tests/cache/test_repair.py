@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -250,15 +251,12 @@ def test_dying_at_any_step(stride: int, opened: Open, tmp_path: Path) -> None:
     cache.close()
     newer = max((folder / name for name in shards(folder)), key=lambda path: b"new value" in path.read_bytes())
     spoil(newer, b"new value of c")
-    template = {name: (folder / name).read_bytes() for name in shards(folder)}
+    template = shutil.copytree(folder, tmp_path / "template")
     model = {"a": ["old value of a"], "b": ["new value of b"], "d": ["new value of d"]}
 
     for _ in each_step(lambda: list(repair(str(folder))), stride):
         list(repair(str(folder)))
         assert damaged(folder) == []
         assert stored(opened()) == model
-        for name in shards(folder):
-            (folder / name).unlink()
-        for name, data in template.items():
-            (folder / name).write_bytes(data)
-            os.utime(folder / name, (time.time() - 3600,) * 2)
+        shutil.rmtree(folder)
+        shutil.copytree(template, folder)
