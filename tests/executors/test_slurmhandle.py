@@ -47,6 +47,11 @@ def test_a_signal_is_told_by_its_name(code: int) -> None:
     assert text == "ended without a result: its process was killed by SIGSEGV."
 
 
+def test_a_job_without_a_folder_is_told() -> None:
+    """Slurm has a signal of its own for it, which says nothing."""
+    assert "All nodes must see infra.folder" in how_it_ended(Seen("FAILED", 181), "", timeout_min=None, mem_gb=None)
+
+
 def test_the_limit_that_was_reached_is_told() -> None:
     """That of the job, or else it was that of the partition."""
     told = [how_it_ended(Seen("TIMEOUT"), "", timeout_min=limit, mem_gb=None) for limit in (30, None)]

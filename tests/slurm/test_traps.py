@@ -201,6 +201,20 @@ def test_a_run_that_was_replaced_elsewhere_stops(infra: cm.InfraDict, log: Path,
     assert "ended" not in log.read_text()
 
 
+def test_a_folder_that_the_nodes_do_not_see(infra: cm.InfraDict, log: Path) -> None:
+    """The job cannot even write a log; the error says what has to be so."""
+    infra["slurm_additional_parameters"] = {"hold": True}
+    task = Square(log=log, infra=infra).value
+    job = task.job()
+    folder = Path(str(task.uid_folder()), "submitit").resolve()
+    away = folder.rename(folder.with_name("away"))
+    slurm("scontrol", "release", str(job.job_id))
+    until(lambda: "FAILED" in slurm("scontrol", "show", "job", str(job.job_id)))
+    away.rename(folder)
+    with pytest.raises(cm.JobLostError, match="never ran: its node cannot write its log"):
+        job.result(PATIENCE_S)
+
+
 def test_out_of_memory_is_not_the_task_s_failure(infra: cm.InfraDict, log: Path) -> None:
     """A MemoryError is raised, and not stored."""
     infra["slurm_setup"] = ["ulimit -v 2000000"]

@@ -71,6 +71,8 @@ def how_it_ended(end: slurm.Seen, log: str, *, timeout_min: float | None, mem_gb
     if state == "FAILED" and end.code:
         # a shell, and srun, tell a signal as 128 more than its number
         code = os.waitstatus_to_exitcode(end.code)
+        if code == _NO_LOG:
+            return "never ran: its node cannot write its log. All nodes must see infra.folder, and infra.logs if you set it."
         return f"ended without a result: its process {describe_exit(128 - code if 128 < code < 160 else code)}."
     if state not in _ENDS:
         return f"ended without a result, in state {state} (exit status {end.code})."
@@ -80,6 +82,7 @@ def how_it_ended(end: slurm.Seen, log: str, *, timeout_min: float | None, mem_gb
     )
 
 
+_NO_LOG = -53  # the signal that stands for it
 _OUT_OF_MEMORY = re.compile(r"^(slurmstepd|srun)\b.*error: .*(oom.kill|memory limit|out of memory)", re.I | re.M)
 _ENDS = {
     "CANCELLED": "was cancelled: by somebody with scancel, or by Slurm.",
