@@ -35,7 +35,7 @@ LAYERS = (
     ("cache", "resolution"),
     ("executors",),
     ("codecs",),
-    ("clone", "config", "dropping", "naming", "progress", "provenance", "state"),
+    ("clone", "config", "dropping", "forks", "naming", "progress", "provenance", "state"),
     (
         *("infra", "identity", "schema", "readable", "uid", "uidarrays", "classpath"),
         *("confdict", "confkeys", "confplain", "confyaml", "workdir"),

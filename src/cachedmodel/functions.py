@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 import sys
 import threading
 import typing as tp
@@ -228,6 +229,10 @@ def with_infra(**settings: tp.Unpack[InfraDict]) -> _WithInfra:
 
 _factories: weakref.WeakKeyDictionary[Callable[..., tp.Any], ConfigFactory[..., tp.Any]] = weakref.WeakKeyDictionary()
 _factories_lock = threading.Lock()
+# not across a fork: who makes a model class holds locks of pydantic, which the child would wait for
+os.register_at_fork(
+    before=_factories_lock.acquire, after_in_parent=_factories_lock.release, after_in_child=_factories_lock.release
+)
 
 
 def _plain_factory(func: Callable[P, R]) -> ConfigFactory[P, R]:

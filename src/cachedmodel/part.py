@@ -66,6 +66,7 @@ class Part:
         self.keeper: Keeper | None = None
         self.is_dropped: bool = False
         self._lock = threading.Lock()
+        self._process = _process
         self._is_over = False
         self._unseen = set(keys)
         self._on_end: list[Callable[[], object]] = []
@@ -86,9 +87,21 @@ class Part:
     @property
     def finished(self) -> bool:
         """True once nothing more is to come."""
+        if self._process is not _process:
+            self._leave()
         if not self._is_over and self.handle is not None and self.handle.done():
             self.end()
         return self._is_over
+
+    def _leave(self) -> None:
+        """In a forked child: unless a job computes it, only the parent does, which has the threads that hold its locks."""
+        self._process = _process
+        self._lock = threading.Lock()
+        if self.handle is None or self.handle.folder is None:
+            self.is_dropped = self._is_over = True
+            self._on_end.clear()
+        if self.run is not None:
+            self.run.leave()
 
     def seen(self, key: str) -> None:
         """Says that the outcome of an item is known; with the last one the part is over, though its job may take a moment."""
@@ -98,6 +111,8 @@ class Part:
 
     def end(self) -> None:
         """Lets go of what waits for the end."""
+        if self._process is not _process:
+            self._leave()
         with self._lock:
             calls, self._on_end = self._on_end, []
             self._is_over = True
@@ -106,8 +121,10 @@ class Part:
 
     def advance(self, key: str | None, timeout: float) -> None:
         """Computes up to an item (None: to the end), if that is for its callers to do; else waits a little for news."""
+        if self._process is not _process and self.finished:
+            return
         if self.is_inline and self.run is not None:
-            self.run.drive(key)
+            self.run.drive(key, timeout)
             return
         if self.run is not None:
             self.run.wait(key, timeout)
@@ -143,6 +160,8 @@ class Part:
 
     def join(self) -> None:
         """Waits until whatever computes it has ended, or computes it to its end."""
+        if self._process is not _process and self.finished:
+            return
         if self.is_inline and self.run is not None:
             self.run.drive()
         elif self.handle is not None:
@@ -167,7 +186,7 @@ class Part:
 
     def stop(self) -> None:
         """Gives it up, if it is this process that computes it; a job goes on."""
-        if self.handle is not None and self.handle.folder is not None:
+        if self.finished or (self.handle is not None and self.handle.folder is not None):
             return
         self.is_dropped = True
         self.cancel()
@@ -176,6 +195,8 @@ class Part:
 
     def cancel(self) -> None:
         """Asks whatever computes it not to start, or to stop."""
+        if self._process is not _process:
+            self._leave()
         if self.run is not None:
             self.run.stop()
         if self.handle is not None:
@@ -184,6 +205,8 @@ class Part:
 
 # -- parts that nobody waits for ---------------------------------------------------------------------------
 
+#: Another object in each process.
+_process: object = object()
 _open: set[Part] = set()
 _lock = threading.Lock()
 _watcher: Periodic | None = None
@@ -213,8 +236,8 @@ def _look() -> bool:
 
 
 def _forget() -> None:
-    global _lock, _watcher
-    _lock, _watcher = threading.Lock(), None
+    global _lock, _watcher, _process
+    _lock, _watcher, _process = threading.Lock(), None, object()
     _open.clear()
 
 

@@ -31,6 +31,15 @@ _ENVIRONMENT = {f"CACHEDMODEL_{name.upper()}": name for name in LIBRARY if name 
 _ENVIRONMENT_KEYS = frozenset(os.fsencode(key) for key in _ENVIRONMENT)
 _for_all: list[defaults] = []
 _for_all_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that it does not have may hold it."""
+    global _for_all_lock
+    _for_all_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 _in_block: contextvars.ContextVar[_Settings] = contextvars.ContextVar("cachedmodel_defaults", default=_NOTHING)
 
 

@@ -183,9 +183,9 @@ class Run:
         """Has `call` called once, when the run ended in whatever way."""
         self._on_end.append(call)
 
-    def drive(self, key: str | None = None) -> None:
-        """Advances until the item `key` has an outcome, or to the end."""
-        while self._takes_turn(key):
+    def drive(self, key: str | None = None, patience: float | None = None) -> None:
+        """Advances until the item `key` has an outcome, or to the end; waits at most `patience` (seconds) while another does."""
+        while self._takes_turn(key, patience):
             try:
                 self._step()
             finally:
@@ -193,8 +193,8 @@ class Run:
                     self._driver = None
                     self._changed.notify_all()
 
-    def _takes_turn(self, key: str | None) -> bool:
-        """Waits while another thread advances; False if there is nothing left to do."""
+    def _takes_turn(self, key: str | None, patience: float | None) -> bool:
+        """Waits while another thread advances; False if there is nothing left to do, or that takes too long."""
         me = threading.get_ident()
         with self._changed:
             while not self.finished and key not in self.results:
@@ -202,7 +202,8 @@ class Run:
                     self._driver = me
                     return True
                 with self._waiting():
-                    self._changed.wait()
+                    if not self._changed.wait(patience):
+                        return False
         return False
 
     def wait(self, key: str | None, timeout: float | None = None) -> None:
@@ -241,6 +242,12 @@ class Run:
             self._driver = threading.get_ident()  # nobody begins to advance it meanwhile
         self._finish()
         self._driver = None
+
+    def leave(self) -> None:
+        """In a forked child: it is the parent's, whose threads may hold its lock; what was computed so far is known."""
+        self._changed, self._driver = threading.Condition(), None
+        self._on_end.clear()
+        self.finished = True
 
     @property
     def progress(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Who waits for whom, across processes: a computation that waits for itself, by way of others, is told so.
+"""Who waits for whom, across threads and processes: a computation that waits for itself, by way of others, is told so.
 
 A computation that waits for an entry says so in a file beside that entry: a beat, which changes while it waits, and
 what is being computed there. From what it computes itself, a waiting computation follows these files: who waits for
@@ -77,8 +77,8 @@ class Wait:
             self._tell()
         if self._is_in_a_circle():
             raise RecursiveComputeError(
-                f"{self._target.describe(self._awaited[1])} is asked for by its own computation, by way of another process: "
-                "ask for another configuration or item there"
+                f"{self._target.describe(self._awaited[1])} is asked for by its own computation, by way of another process or "
+                "thread: ask for another configuration or item there"
             )
 
     def _tell(self) -> None:

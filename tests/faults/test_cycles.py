@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import typing as tp
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -72,6 +73,49 @@ def test_a_circle_of_processes(size: int, method: str, cluster: str | None, tmp_
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=ask, args=(str(tmp_path), number, size, method, cluster)) for number in range(size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+
+    outcomes = lines(tmp_path / "outcome")
+    assert sorted(number for number, _ in outcomes) == [str(number) for number in range(size)]
+    assert all("asked-for-by-its-own-computation" in text for _, text in outcomes)
+    assert not [*(tmp_path / "cache").rglob(".wait-*")]
+    assert not [*(tmp_path / "cache").rglob("entry")]
+
+
+def ask_in_threads(place: str, numbers: tp.Sequence[int], size: int, method: str, cluster: str | None) -> None:
+    """Asks for some of them at once."""
+    threads = [threading.Thread(target=ask, args=(place, number, size, method, cluster)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("groups", "method", "cluster"),
+    [
+        ([[0, 2], [1]], "value", None),
+        ([[0, 2], [1]], "values", None),
+        ([[0, 2], [1, 3]], "value", None),
+        pytest.param([[0, 1, 3], [2, 4]], "values", None, marks=pytest.mark.slow),
+        pytest.param([[0, 2], [1]], "value", "threadpool", marks=pytest.mark.slow),
+        pytest.param([[0, 2], [1]], "values", "local", marks=pytest.mark.slow),
+    ],
+)
+def test_a_circle_of_threads_and_processes(
+    groups: list[list[int]], method: str, cluster: str | None, tmp_path: Path
+) -> None:
+    """It leads from a thread to another process, and back to another thread; every one of them is told."""
+    size = sum(map(len, groups))
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=ask_in_threads, args=(str(tmp_path), numbers, size, method, cluster))
+        for numbers in groups
     ]
     for process in processes:
         process.start()

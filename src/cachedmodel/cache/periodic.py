@@ -7,6 +7,9 @@ import threading
 import weakref
 from collections.abc import Callable
 
+# before the handlers here are registered, so that its handler runs after them: the last before the fork
+import cachedmodel.forks  # noqa: F401
+
 #: A fork does not wait longer than this for what a thread is doing.
 _JOIN_S = 5.0
 
