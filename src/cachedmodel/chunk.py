@@ -37,8 +37,10 @@ class Chunk:
     ----------
     name, scope
         As for `Target`.
-    compute, items, stored
+    compute, items
         As for `Run`.
+    stored
+        Versions of the entries that are computed again, by uid: a failure must not replace them.
     open_cache
         Opens the cache there.
     chain
@@ -51,7 +53,7 @@ class Chunk:
     scope: str
     compute: Compute
     items: dict[str, object]
-    stored: frozenset[str]
+    stored: dict[str, object]
     open_cache: Callable[[], Cache]
     chain: Chain
     flush_s: float
@@ -70,7 +72,7 @@ class Chunk:
     def _fill(self, cache: Cache) -> Run:
         cache.refresh()  # what this process writes has to come after all that was written and deleted before
         try:
-            run = Run(Target(self.name, self.scope, cache), self.compute, self._missing(cache), self.stored)
+            run = Run(Target(self.name, self.scope, cache), self.compute, self._missing(cache), frozenset(self.stored))
             with cache.flush_every(self.flush_s):
                 if run.items:
                     run.drive()
@@ -84,7 +86,12 @@ class Chunk:
         if ranks()[1] > 1:  # all of them must compute the same items, and would not see the same stored
             return self.items
         states = cache.states(list(self.items))
-        return {key: item for key, item in self.items.items() if states.get(key) != "value" or key in self.stored}
+        done = {key for key, state in states.items() if state == "value" and not self._is_old(cache, key)}
+        return {key: item for key, item in self.items.items() if key not in done}
+
+    def _is_old(self, cache: Cache, key: str) -> bool:
+        """Whether the entry of an item is the one that is to be computed again."""
+        return key in self.stored and cache.version(key) == self.stored[key]
 
     def _accompany(self) -> Run:
         """In another than the first of several processes that compute together: the first stores the results."""

@@ -342,7 +342,7 @@ class Call:
             scope=work.scope,
             compute=work.compute,
             items={key: self.items[key] for key in keys},
-            stored=self._kept(keys),
+            stored={key: cache.version(key) for key in self._kept(keys)},
             open_cache=functools.partial(open_cache, cache.folder, cache.root, cache.single, options),
             chain=_run.chain.get(),
             flush_s=_POOL_FLUSH_S if work.infra.cluster in POOLS else _JOB_FLUSH_S,
