@@ -266,12 +266,14 @@ class Bound:
         home = self._home()
         if home.folder is None:
             return self._work()
+        files.refuse_links(home.root, home.folder)
         while not home.agree_on_defaults():
             self._known = None
             self._drop_work()
             self._identity()
         work = self._work()
         assert work.cache is not None
+        files.refuse_links(home.root, work.cache.folder)
         self._describe(work.cache.folder)
         work.cache.options.header_identity()  # now: the method may change the model
         return work
@@ -297,6 +299,8 @@ class Bound:
     def _clear(self, keys: Sequence[str] | None) -> None:
         """Forgets the outcomes of some items, or of all."""
         work = self._work()
+        if work.cache is not None:
+            files.refuse_links(work.cache.root, work.cache.folder)
         work.clear(keys)
         if self.single and work.cache is not None:
             forget_job(work.cache.folder)

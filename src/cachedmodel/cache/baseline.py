@@ -12,7 +12,7 @@ import re
 
 import xxhash
 
-from .files import make_folder, publish_first, read_whole, tell_warnings, warn_once
+from .files import make_folder, publish_first, read_whole, refuse_links, tell_warnings, warn_once
 
 NAME = ".defaults"
 _FILE = re.compile(r"[0-9]{5,9}\.json").fullmatch
@@ -46,6 +46,7 @@ def extend(folder: str, known: dict[str, str], fresh: dict[str, str], permission
         missing = {path: digest for path, digest in (fresh if number else known).items() if path not in there}
         if not missing:
             return there
+        refuse_links(folder, f"{folder}/{NAME}")
         make_folder(f"{folder}/{NAME}", permissions)
         path = f"{folder}/{NAME}/{number:05d}.json"
         data = json.dumps(missing, indent=0, sort_keys=True).encode()

@@ -53,6 +53,18 @@ def make_folder(folder: str, permissions: int | None = None) -> None:
             os.chmod(folder, permissions)
 
 
+def refuse_links(root: str, folder: str) -> None:
+    """OSError if a folder below `root`, or one above it there, is a link that leads out: nothing is written through it.
+
+    Somebody may have planted it. Where the root itself is, links or not, is up to who gives it.
+    """
+    place = folder
+    while len(place) > len(root):
+        if os.path.islink(place) and not os.path.realpath(place).startswith(f"{os.path.realpath(root)}/"):
+            raise OSError(errno.ELOOP, "a link that leads out of the cache is where a folder has to be", place)
+        place = os.path.dirname(place)
+
+
 def create(path: str, permissions: int | None = None) -> int:
     """A descriptor for appending to a file that did not exist; its folder is made if needed."""
     flags = _CREATE | os.O_WRONLY | os.O_APPEND

@@ -16,7 +16,7 @@ import time
 import typing as tp
 from dataclasses import asdict, dataclass
 
-from .files import File, discard, make_folder, random_name
+from .files import File, discard, make_folder, random_name, refuse_links
 from .periodic import Periodic
 
 #: Folder of the life files, in the root of a cache.
@@ -34,7 +34,7 @@ class Keeper:
     kind
         "process" or "job".
     life
-        Random token of the process.
+        Random token of the process, or of the one that submitted the job.
     host, pid, start, boot, namespace
         The process: start time in clock ticks, boot id of its kernel, pid namespace (empty where there is no /proc).
     scheduler, job_id, submitted
@@ -54,13 +54,17 @@ class Keeper:
 
     @classmethod
     def job(cls, scheduler: str, job_id: str, submitted: float) -> Keeper:
-        """The keeper that a job is."""
-        return cls("job", scheduler=scheduler, job_id=job_id, submitted=submitted)
+        """The keeper that a job of this process is."""
+        return cls("job", life=me().life, scheduler=scheduler, job_id=job_id, submitted=submitted)
+
+    def is_process(self, life: str) -> bool:
+        """True if it is the process with this token."""
+        return self.kind == "process" and self.life == life
 
     @property
     def is_me(self) -> bool:
         """True if this process is the keeper."""
-        return self.kind == "process" and self.life == me().life
+        return self.is_process(me().life)
 
     def to_json(self) -> str:
         facts = asdict(self)
@@ -201,6 +205,8 @@ class Lives:
             return True
 
     def _beat(self) -> None:
+        if not self._beats:
+            refuse_links(os.path.dirname(self._folder), self._folder)
         self._beats += 1
         data = f"{self._beats:016x} {self._me.to_json()}\n".encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
