@@ -133,12 +133,12 @@ def _todays(cls: tp.Hashable, _: Method) -> Baseline:
 
 def home_of(method: Method, model: CachedModel, arrived: bool) -> Home:
     """That of a method on a model."""
-    infra = model.__dict__.get("infra")
-    if not isinstance(infra, Infra) or infra.layers is None:  # by model_construct, which validates nothing
-        infra = model.infra
-    cls = type(model)
-    homes = infra.derived
-    found: Home | None = homes.get((method, cls, arrived))
-    if found is None:
-        found = homes[method, cls, arrived] = Home(method, cls, infra, arrived)
+    key = method, type(model), arrived
+    try:
+        found: Home = model.__dict__["infra"].__infra_derived__[key]
+    except (AttributeError, KeyError):
+        infra = model.__dict__.get("infra")
+        if not isinstance(infra, Infra) or infra.layers is None:  # by model_construct, which validates nothing
+            infra = model.infra
+        found = infra.derived[key] = Home(*key[:2], infra, arrived)
     return found

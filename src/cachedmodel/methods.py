@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 from . import infra as _infra
 from .errors import DefinitionError, UidError
 from .infra import InfraDict
-from .state import state_of
+from .state import first_state, states
 
 if tp.TYPE_CHECKING:
     from .binding import Bound
@@ -91,7 +91,7 @@ class Method:
             raise DefinitionError(
                 f"{name}.{self.name} is a {self.kind}, but {name} is no CachedModel: derive it from one"
             )
-        state = state_of(model)
+        state = first_state(model)
         bound = state.get(self)
         return state.setdefault(self, self._bound(model)) if bound is None else bound  # threads get the same
 
@@ -232,8 +232,8 @@ class Task(Method, tp.Generic[R_co]):
         if obj is None:
             return self
         try:
-            return obj.__cachedmodel__[self]
-        except (AttributeError, KeyError):
+            return states.of(obj)[self]
+        except (AttributeError, KeyError, TypeError):
             return self.bind(obj)
 
     def _bound(self, model: CachedModel) -> BoundTask[R_co]:
@@ -348,8 +348,8 @@ class Map(Method, tp.Generic[I_contra, Y_co]):
         if obj is None:
             return self
         try:
-            return obj.__cachedmodel__[self]
-        except (AttributeError, KeyError):
+            return states.of(obj)[self]
+        except (AttributeError, KeyError, TypeError):
             return self.bind(obj)
 
     def key(self, item: object) -> str:

@@ -21,7 +21,7 @@ from .methods import Map, Method, Task
 from .naming import cache_name as _cache_name
 from .naming import checked_name
 from .resolution import Resolver, merge
-from .state import State, first_look, state_of
+from .state import State, first_look, state_of, states
 from .workdir import WorkDir
 
 if tp.TYPE_CHECKING:
@@ -296,7 +296,8 @@ class InfraField(property):
     """What the class attribute ``infra`` is: reading it on an instance binds the settings to that very instance."""
 
     def __init__(self) -> None:
-        super().__init__(fset=self.__set__)  # a property: those are what mypy.stubtest lets stand for a field
+        # a property: those are what mypy.stubtest lets stand for a field
+        super().__init__(fset=self.__set__, doc="Where to run and where to keep results: the settings of this model.")
 
     def __get__(self, obj: tp.Any, owner: type | None = None) -> tp.Any:
         if obj is None:
@@ -409,7 +410,7 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
 
     def __setstate__(self, state: dict[tp.Any, tp.Any]) -> None:
         super().__setstate__(state)
-        object.__setattr__(self, "__cachedmodel__", State(arrived=True))
+        states.new(self, arrived=True)
 
     def __repr_args__(self) -> tp.Iterator[tuple[str | None, tp.Any]]:
         last = []
@@ -443,6 +444,7 @@ class CachedModel(pydantic.BaseModel, _InfraBase, metaclass=CachedModelMeta):
 
 
 del CachedModel.model_config["defer_build"]
+states.keep_in(CachedModel.__dict__["__cachedmodel__"])
 
 
 def _unbind(values: dict[str, tp.Any]) -> None:

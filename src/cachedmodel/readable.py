@@ -18,30 +18,40 @@ import pydantic
 
 _ITEMS = 8
 _LENGTH = 40
-_LARGE = 1 << 127
+_LOW, _HIGH = -1 << 127, 1 << 127
 
 
 def readable(shown: tp.Iterable[tuple[tuple[str, ...], object, str]]) -> str:
     """The fields that differ as one line, from an identity's ``shown``."""
-    return ",".join(
-        [
-            f"{names[0] if len(names) == 1 else '.'.join(names)}={label or _SHORT.get(type(value), _other)(value)[:_LENGTH]}"
-            for names, value, label in shown
-        ]
-    )
+    texts = []
+    value: tp.Any  # whatever a field can hold
+    for names, value, label in shown:
+        kind = type(value)
+        if kind is str:
+            label = value[:_LENGTH]
+        elif kind is float:
+            label = f"{value:.6g}"
+        elif kind is int and _LOW < value < _HIGH:
+            label = str(value)
+        elif not label:
+            label = _short(kind, _other)(value)[:_LENGTH]
+        texts.append(f"{'.'.join(names)}={label}")
+    return ",".join(texts)
 
 
 def short(value: tp.Any) -> str:  # Any: whatever a field can hold
     """A value in about forty characters."""
-    return _SHORT.get(type(value), _other)(value)[:_LENGTH]
+    return _short(type(value), _other)(value)[:_LENGTH]
 
 
 def _int(value: int) -> str:
-    return str(value) if -_LARGE < value < _LARGE else f"{value:x}"  # Python refuses to write large ones in decimals
+    return str(value) if _LOW < value < _HIGH else f"{value:x}"  # Python refuses to write large ones in decimals
 
 
 def _sequence(value: tp.Sequence[object]) -> str:
-    return ",".join([_SHORT.get(type(item), _other)(item)[:_LENGTH] for item in value[:_ITEMS]])
+    return ",".join(
+        [str(item) if type(item) is int and _LOW < item < _HIGH else short(item) for item in value[:_ITEMS]]
+    )
 
 
 def _unordered(texts: tp.Iterable[str]) -> str:
@@ -98,3 +108,4 @@ _SHORT: dict[type, tp.Callable[[tp.Any], str]] = {
     decimal.Decimal: str,
     fractions.Fraction: lambda value: f"{_int(value.numerator)}_{_int(value.denominator)}",
 }
+_short = _SHORT.get

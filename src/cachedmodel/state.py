@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import types
 import typing as tp
+from collections.abc import Callable
 
 if tp.TYPE_CHECKING:
     from .binding import Bound
@@ -15,11 +17,8 @@ if tp.TYPE_CHECKING:
 class State(dict["Method", "Bound"]):
     """What a model keeps that no copy of it shares: its bound methods, and whether its fields may still change."""
 
-    __slots__ = ("arrived", "frozen")
-
-    def __init__(self, arrived: bool = False) -> None:
-        self.frozen: bool = False
-        self.arrived: bool = arrived  # by pickle: mode="force" was for the sender to do
+    frozen: bool = False
+    arrived: bool = False  # by pickle: mode="force" was for the sender to do
 
 
 # held for moments, and never across a fork: the child would wait for a thread that it does not have
@@ -27,13 +26,47 @@ first_look: threading.RLock = threading.RLock()
 os.register_at_fork(before=first_look.acquire, after_in_parent=first_look.release, after_in_child=first_look.release)
 
 
+class States:
+    """The states of all models.
+
+    Attributes
+    ----------
+    of
+        The state of a model; AttributeError if it has none yet, TypeError if it is no CachedModel. Not the attribute itself:
+        pydantic looks long for one that is missing.
+    """
+
+    of: Callable[[object], State]
+    _put: Callable[[object, State], None]
+
+    def keep_in(self, slot: types.MemberDescriptorType) -> None:
+        """Says where models keep their states."""
+        self.of, self._put = slot.__get__, slot.__set__
+
+    def new(self, model: CachedModel, arrived: bool = False) -> State:
+        """Gives a model a state, in place of the one it has."""
+        state = State()
+        if arrived:
+            state.arrived = True
+        self._put(model, state)
+        return state
+
+
+states: tp.Final = States()
+
+
 def state_of(model: CachedModel) -> State:
     """The state of a model, made at the first look."""
-    found: State | None = getattr(model, "__cachedmodel__", None)
-    if found is None:
-        with first_look:
-            found = getattr(model, "__cachedmodel__", None)  # another thread may have been quicker
-            if found is None:
-                found = State()
-                object.__setattr__(model, "__cachedmodel__", found)
-    return found
+    try:
+        return states.of(model)
+    except AttributeError:
+        return first_state(model)
+
+
+def first_state(model: CachedModel) -> State:
+    """The state of a model that probably has none: the same for all threads."""
+    with first_look:
+        try:
+            return states.of(model)
+        except AttributeError:
+            return states.new(model)

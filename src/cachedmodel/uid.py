@@ -111,7 +111,7 @@ def _time(value: datetime.time) -> bytes:
 _ATOMS: dict[type, Encoder] = {
     type(None): lambda _: b"N",
     bool: lambda value: b"T" if value else b"F",
-    int: lambda value: b"i%x;" % value,
+    int: b"i%x;".__mod__,
     float: _float,
     str: _str,
     bytes: _bytes,
@@ -165,8 +165,9 @@ class Encoding:
 
     def sequence(self, tag: bytes, values: tp.Collection[object]) -> bytes:
         """A list or tuple as its tag, its length and its values."""
-        every = [self.value(value) if (encode := atoms(type(value))) is None else encode(value) for value in values]
-        return b"%b%d:%b" % (tag, len(every), b"".join(every))
+        kinds = {*map(type, values)}
+        encode = atoms(kinds.pop()) if len(kinds) == 1 else None
+        return b"%b%d:%b" % (tag, len(values), b"".join(map(encode or self.value, values)))
 
     def members(self, tag: bytes, values: tp.Collection[object]) -> bytes:
         """A set as its tag, its length and its values, sorted."""
