@@ -47,6 +47,8 @@ class Chunk:
         What the sender is computing.
     flush_s
         Seconds after which others see what was computed, at the latest.
+    submitter
+        The life of who claimed the items for a job, and may die before the claims are the job's; "" if it waits for the end.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Chunk:
     open_cache: Callable[[], Cache]
     chain: Chain
     flush_s: float
+    submitter: str = ""
 
     def __call__(self) -> None:
         token = chain.set(self.chain)
@@ -71,15 +74,30 @@ class Chunk:
 
     def _fill(self, cache: Cache) -> Run:
         cache.refresh()  # what this process writes has to come after all that was written and deleted before
+        claimed: list[str] = []
         try:
-            run = Run(Target(self.name, self.scope, cache), self.compute, self._missing(cache), frozenset(self.stored))
+            claimed, others = self._claim(cache)
+            items = {key: item for key, item in self._missing(cache).items() if key not in others}
+            run = Run(Target(self.name, self.scope, cache), self.compute, items, frozenset(self.stored))
             with cache.flush_every(self.flush_s):
                 if run.items:
                     run.drive()
             cache.commit(sync=True)
         except OSError as error:
             raise CacheError(f"{self.name}: results cannot be stored in {cache.folder}: {error}") from error
+        finally:
+            cache.release(claimed)
         return run
+
+    def _claim(self, cache: Cache) -> tuple[list[str], set[str]]:
+        """Items claimed here, since their submitter could not make its claims the job's yet; and those that others compute."""
+        if not self.submitter or ranks()[1] > 1:
+            return [], set()
+        held = cache.holders(list(self.items), "all")
+        job = {key for key, keeper in held.items() if keeper.kind == "job" and keeper.life == self.submitter}
+        rest = [key for key in self.items if key not in job]
+        claimed = cache.claim(rest, "all", heir_of=self.submitter)
+        return claimed, {*rest} - {*claimed}
 
     def _missing(self, cache: Cache) -> dict[str, object]:
         """The items that this job has not stored yet, in a run before it was preempted and queued again."""

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import run as _run
 from .cache import Cache, Keeper, Replace, State
+from .cache.lives import me
 from .chunk import Chunk, UnstoredError, open_cache
 from .dropping import catch_up, give_up
 from .errors import JobLostError, MissingError
@@ -346,6 +347,7 @@ class Call:
             open_cache=functools.partial(open_cache, cache.folder, cache.root, cache.single, options),
             chain=_run.chain.get(),
             flush_s=_POOL_FLUSH_S if work.infra.cluster in POOLS else _JOB_FLUSH_S,
+            submitter="" if work.infra.cluster in POOLS else me().life,
         )
         return chunk if code is None else InWorkDir(os.fspath(code), chunk)
 

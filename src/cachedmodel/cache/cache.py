@@ -215,7 +215,7 @@ class Cache:
 
     # -- claims
 
-    def claim(self, keys: Sequence[str], replace: Replace = "nothing") -> list[str]:
+    def claim(self, keys: Sequence[str], replace: Replace = "nothing", heir_of: str = "") -> list[str]:
         """Those of the keys, in order, that this process may compute now, and nobody else will meanwhile.
 
         Not those that another living keeper or this process holds already, nor those that are stored, which is
@@ -227,6 +227,8 @@ class Cache:
             What is to be computed.
         replace
             What may be stored all the same: "nothing", "failures", or "all".
+        heir_of
+            The life of a process whose claims this one takes over.
 
         Raises
         ------
@@ -237,7 +239,7 @@ class Cache:
             wanted = [key for key in dict.fromkeys(keys) if not self._claims.is_mine(key)]
             wanted = self._unstored(wanted, replace)
             self._store.share()
-            taken = self._claims.take(wanted, self.options) if wanted else []
+            taken = self._claims.take(wanted, self.options, heir_of) if wanted else []
             if not taken:
                 return []
             self._store.refresh(self._claims.listing)

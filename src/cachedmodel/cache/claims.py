@@ -139,15 +139,16 @@ class Claims:
 
     # -- taking and ending
 
-    def take(self, keys: Sequence[str], options: Options) -> list[str]:
-        """Claims those of the keys that no living keeper holds; OSError if files cannot be made here."""
+    def take(self, keys: Sequence[str], options: Options, heir_of: str = "") -> list[str]:
+        """Claims those of the keys that no living keeper but `heir_of` holds; OSError if files cannot be made here."""
         lives = lives_of(self._root)
         digests = {key: digest(key) for key in keys}
         began, delay = time.monotonic(), 0.001
         while True:
             self.refresh()
             living, dead = self._judge(list(digests.values()), options)
-            free = [key for key, number in zip(digests, living, strict=True) if number is None]
+            held = [number is not None and not self._files[number].keeper.is_process(heir_of) for number in living]
+            free = [key for key, is_held in zip(digests, held, strict=True) if not is_held]
             if not free or time.monotonic() - began > _PATIENCE_S:
                 return []
             lives.hold(options.lease_s, options.permissions)
@@ -164,7 +165,7 @@ class Claims:
         self._left[number] = set(free)
         self._mine.update(dict.fromkeys(free, number))
         self._bury(dead, number, options)
-        if self._single and self._is_contended(number, options):
+        if self._single and self._is_contended(number, options, heir_of):
             self.end(free, options)
             return []
         self._sweep(number, options)
@@ -190,13 +191,13 @@ class Claims:
                     lives_of(self._root).bury(claim.keeper)
                 self._remove(number)
 
-    def _is_contended(self, mine: int, options: Options) -> bool:
+    def _is_contended(self, mine: int, options: Options, heir_of: str) -> bool:
         """In a task's folder numbers begin anew: somebody may have begun below, or gone on above, our claim."""
         if self._numbers() <= {mine}:
             return False
         self.refresh()
         others = [claim.keeper for number, claim in self._files.items() if number != mine]
-        return any(self._is_alive(keeper, options) for keeper in others)
+        return any(self._is_alive(keeper, options) for keeper in others if not keeper.is_process(heir_of))
 
     def _sweep(self, mine: int, options: Options) -> None:
         """Removes what is over, now that a higher number is there: own claims, files without keys, and the dead."""
@@ -252,7 +253,7 @@ class Claims:
     def _still_mine(self, number: int) -> bool:
         # Whoever took us for dead may have removed it, and the number may be somebody else's by now.
         try:
-            return read(self._path(number)).keeper.life == me().life
+            return read(self._path(number)).keeper.is_me
         except OSError:
             return False
 
