@@ -96,6 +96,7 @@ class Call:
         self._stride = work.infra.chunk_size if stride is None else stride
         self._order: list[str] = []  # the uids, once some are computed here
         self._claimed_at = math.inf
+        self._missed: str | None = None  # what was looked for just now, and is not stored
         self._parts: dict[str, Part] = {}  # what computes an item
         self._collected: dict[Part, int] = {}  # how many outcomes of a part's run were looked at
         self._made: list[Part] = []
@@ -119,8 +120,10 @@ class Call:
         unknown = self.unknown(keys)
         if parts:
             unknown = [key for key in unknown if key not in parts or parts[key].run is None]
+        self._missed = None
         if unknown:
             self._read(unknown, expected)
+            self._missed = None if self.is_known(unknown[0]) else unknown[0]
         return self
 
     def _read(self, unknown: list[str], expected: int = 0) -> None:
@@ -245,8 +248,9 @@ class Call:
         missing = [key for key in self.unknown(keys) if key not in self._parts]
         if missing and self.work.infra.mode == "read-only":  # else who claims looks anew
             self._refresh()
-        # They were just looked for; and who claims looks again.
-        stored = self.states(missing, fresh=False) if missing else {}
+        # They were looked for just now, or at least not long ago; and who claims looks again.
+        was_looked_for = keys is not None and self.work.is_task and self.work.infra.mode == "cached"
+        stored = self.states(missing, fresh=False) if missing and not was_looked_for else {}
         missing = [key for key in missing if key not in stored]
         if not missing or self.is_cancelled:
             return []
@@ -396,7 +400,7 @@ class Call:
                     self._advance(part, None if whole else key, max(0.0, min(pause, left)))
                     self.collect(part, key)
                     pause = min(2 * pause, _POLL_MAX_S)
-                elif not self.look([key]).is_known(key):
+                elif self._has_missed(key) or not self.look([key]).is_known(key):
                     self._start(key)
                     if key not in self._parts:
                         self._wait_for_others(key, max(0.0, left))
@@ -404,6 +408,11 @@ class Call:
                     return self.is_known(key)
                 wait.look()
         return True
+
+    def _has_missed(self, key: str) -> bool:
+        """True if it was looked for just now, and is not stored; once."""
+        missed, self._missed = self._missed, None
+        return missed == key
 
     def _wait_for_others(self, key: str, timeout: float) -> None:
         """Another process computes it, or did so just now."""

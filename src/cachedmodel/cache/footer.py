@@ -76,8 +76,8 @@ class Footer(tp.NamedTuple):
 
     offset: int
     rows: int
-    fence: tuple[int, ...]
-    sums: tuple[int, ...]
+    fence: array[int]
+    sums: array[int]
 
     def search(self, file: File, hashes: Iterable[int]) -> dict[int, list[int]]:
         """Places of the rows with these hashes, newest first, for those that have any; Unreadable if a page is damaged."""
@@ -130,10 +130,14 @@ class Footer(tp.NamedTuple):
         data = os.pread(file.fd, size, self.offset + HEAD.size + 16 * PAGE * number)
         if len(data) != size or xxh3_64_intdigest(data) != self.sums[number]:
             raise Unreadable("a page of its index is damaged")
-        page = array("Q", data)
-        if sys.byteorder == "big":
-            page.byteswap()
-        return page
+        return _numbers(data)
+
+
+def _numbers(data: bytes) -> array[int]:
+    numbers = array("Q", data)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def read(file: File, size: int) -> Footer | None:
@@ -154,5 +158,5 @@ def read(file: File, size: int) -> Footer | None:
     both = tail[start - lead : -TRAILER.size] if start >= lead else file.pread(16 * pages, start)
     if xxh3_64_intdigest(both) != sums_sum:
         raise Unreadable("the end of its index is damaged")
-    numbers = struct.unpack(f"<{2 * pages}Q", both)
+    numbers = _numbers(both)
     return Footer(offset, rows, numbers[:pages], numbers[pages:])

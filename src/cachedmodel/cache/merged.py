@@ -24,6 +24,8 @@ if tp.TYPE_CHECKING:
 #: Look-ups (keys times shards) after which it pays to read all footers; and if numpy must be imported for it.
 _LOOKUPS = 20_000
 _LOOKUPS_WITH_IMPORT = 50_000
+#: Where there are more rows, their hashes would take more memory than a look-up should.
+_MOST_ROWS = 1 << 24
 
 
 class MergedIndex:
@@ -54,6 +56,8 @@ class MergedIndex:
         self._asked += len(hashed) * len(shards)
         needed = _LOOKUPS if "numpy" in sys.modules else _LOOKUPS_WITH_IMPORT
         if len(shards) < 2 or max(self._asked, expected * len(shards)) < needed:
+            return None
+        if sum(shard.footer.rows for shard in shards if shard.footer is not None) > _MOST_ROWS:
             return None
         import numpy as np
 

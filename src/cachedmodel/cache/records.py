@@ -12,6 +12,8 @@ MAPPED_CODEC = "memmap"
 
 #: Records up to this size are read together with the next ones, if those before them were wanted too.
 _SMALL = 1 << 15
+#: Of larger ones, so much is read to know where their payload is.
+_HEAD = 1 << 10
 _MOST_AHEAD = 1 << 20
 
 
@@ -80,9 +82,9 @@ class Reader:
         return record, view
 
     def _bytes(self, file: File, offset: int, size: int) -> bytes:
-        """Bytes from `offset` on: all of the frame, unless it is very large."""
-        if size > _SMALL:
-            return file.pread(min(size, _MOST_AHEAD), offset)
+        """Bytes from `offset` on: all of the frame, unless it is large."""
+        if size > _SMALL:  # its payload is read alone, or mapped
+            return file.pread(_HEAD, offset)
         end = self._start + len(self._data)
         if file is not self._file or not self._start <= offset <= end:
             self._ahead = size
