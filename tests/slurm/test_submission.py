@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 
@@ -160,6 +163,21 @@ def test_another_interpreter_runs_the_job(infra: cm.InfraDict, log: Path, tmp_pa
     assert Settings(log=log, infra=infra).value()["prefix"] == str(tmp_path / "other")
 
 
+def test_a_conda_environment_runs_the_job_by_its_name(
+    infra: cm.InfraDict, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As "conda run" does, wherever the environment lies."""
+    (tmp_path / "bin").mkdir()
+    conda = tmp_path / "bin" / "conda"
+    conda.write_text(
+        f'#!/bin/sh\n[ "$1 $2 $3 $5" = "run --no-capture-output --name python" ] || exit 2\n'
+        f'export SETUP="$4"\nshift 5\nexec {sys.executable} "$@"\n'
+    )
+    conda.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(conda.parent), os.environ["PATH"]]))
+    assert Settings(log=log, infra={**infra, "conda_env": "my env"}).value()["SETUP"] == "my env"
+
+
 WORKDIR_SCRIPT = """
 import sys
 from pathlib import Path
@@ -232,12 +250,22 @@ def test_an_array_larger_than_the_cluster_allows_is_split(infra: cm.InfraDict, l
         slurm("scancel", "--quiet", *{str(job.job_id).partition("_")[0] for job in jobs})
 
 
-def test_the_queue_is_asked_once_for_all(infra: cm.InfraDict, log: Path) -> None:
-    """Steps are known as running or queued by what Slurm says."""
-    steps = [Steps(log=log, number=number, infra=infra).value for number in range(3)]
+def test_the_queue_is_asked_once_for_all(
+    infra: cm.InfraDict, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is running and what is queued comes from one query a second, however many jobs there are."""
+    (tmp_path / "bin").mkdir()
+    squeue, asked = tmp_path / "bin" / "squeue", tmp_path / "asked"
+    squeue.write_text(f'#!/bin/sh\necho >>{asked}\nexec {shutil.which("squeue")} "$@"\n')
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(squeue.parent), os.environ["PATH"]]))
+    began = time.monotonic()
+    steps = [Steps(log=log, number=number, infra=infra).value for number in range(20)]
     jobs = cm.job_array(steps, max_workers=1)
     wait_for_file(log)
-    until(lambda: sorted(job.status() for job in jobs) == ["queued", "queued", "running"])
-    for job in jobs:
-        job.cancel()
+    until(lambda: sorted(job.status() for job in jobs) == 19 * ["queued"] + ["running"])
+    assert sorted(step.status() for step in steps) == 19 * ["queued"] + ["running"]
+    assert asked.stat().st_size <= time.monotonic() - began + 2
+    for array in {str(job.job_id).partition("_")[0] for job in jobs}:
+        slurm("scancel", array)
     log.with_name("gate").touch()
