@@ -89,6 +89,24 @@ print(list(executor.submit([])))
     ]
 
 
+@pytest.mark.slow
+def test_models_compute_on_a_plugin(tmp_path: Path) -> None:
+    """Its name is all that a model needs: tasks, maps, arrays, and the job that is found again by its configuration."""
+    lines = run_script(
+        tmp_path,
+        """
+import cachedmodel as cm
+from tests.experiment import experiment, notes
+xp = experiment(tmp_path, "meadow", timeout_min=1)
+print(xp.double(), list(xp.doubles([1, 2])), xp.double.status())
+print(experiment(tmp_path, "meadow", timeout_min=1).double.job().job_id == xp.double.job().job_id != None)
+jobs = cm.job_array(experiment(tmp_path, "meadow", timeout_min=1, n=n).double for n in range(3))
+print([job.result(60) for job in jobs], sorted(notes(tmp_path)))
+""",
+    )
+    assert lines == ["2 [2, 4] completed", "True", "[0, 2, 4] ['1', '2', 'double 0', 'double 1', 'double 2']"]
+
+
 def test_a_refused_submission_is_told(tmp_path: Path) -> None:
     """The scheduler's own words, and the settings that were given."""
     lines = run_script(
