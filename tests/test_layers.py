@@ -38,7 +38,7 @@ LAYERS = (
     ("clone", "config", "dropping", "forks", "naming", "progress", "provenance", "state"),
     (
         *("infra", "identity", "schema", "readable", "uid", "uidarrays", "classpath"),
-        *("confdict", "confkeys", "confplain", "confyaml", "workdir"),
+        *("confdict", "confkeys", "confplain", "confsimple", "confyaml", "workdir"),
     ),
     ("errors",),
 )

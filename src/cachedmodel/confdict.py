@@ -247,10 +247,15 @@ class ConfDict(dict[str, tp.Any]):
         numpy scalars as numbers; models and dataclasses as mappings; secrets masked; a datetime with a named time zone
         with its offset (and without `fold`).
         """
+        from . import confsimple
         from .confplain import plain
-        from .confyaml import dumps
 
-        text = dumps(plain(self, escape))
+        value = plain(self, escape)
+        text = confsimple.dumps(value)
+        if text is None:
+            from .confyaml import dumps
+
+            text = dumps(value)
         if path is not None:
             with open(path, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)

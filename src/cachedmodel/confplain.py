@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import datetime
 import enum
+import functools
 import os
 import sys
 import typing as tp
@@ -29,11 +30,12 @@ def fields(
 ) -> dict[str, tp.Any]:
     """The fields of a model by name, models inside as dicts and secrets masked; `keep` stay even at their default."""
     found: dict[str, tp.Any] = {}
-    for name, field in type(model).model_fields.items():
+    told_apart = _all_discriminators(type(model))
+    for name, field in type(model).__pydantic_fields__.items():
         # not getattr: it would warn for a deprecated field
         value = model.__dict__[name] if name in model.__dict__ else getattr(model, name)
         if not (exclude_defaults and name not in keep and _is_default(field, value, model)):
-            found[name] = nested(value, exclude_defaults, _discriminators(field))
+            found[name] = nested(value, exclude_defaults, told_apart[name])
     for name, value in (model.__pydantic_extra__ or {}).items():
         found[name] = nested(value, exclude_defaults)
     return found
@@ -73,6 +75,11 @@ def _is_default(field: pydantic.fields.FieldInfo, value: object, model: pydantic
             return type(default) is type(value) and bool(default == value)
     except Exception:  # a factory and a comparison may raise anything: what is unknown is shown
         return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _all_discriminators(cls: type[pydantic.BaseModel]) -> dict[str, frozenset[str]]:
+    return {name: _discriminators(field) for name, field in cls.__pydantic_fields__.items()}
 
 
 def _discriminators(annotation: object) -> frozenset[str]:

@@ -200,17 +200,18 @@ class Pass(_uid.Encoding):
                 if value is row.atom or (kind is row.kind and value == row.atom):
                     every.append(row.whole)
                     continue
-                before, label, encode = len(shown), "", atoms(kind)
-                if encode is None:
-                    encoding, whole, label = self.at(value, row)
-                    part = row.head + encoding
-                    every.append(part if whole is encoding else row.head + whole)
-                else:
+                before, label = len(shown), ""
+                encode = atoms(kind)
+                if encode is not None:
                     encoding = encode(value)
                     if row.same is not None and encoding == row.same[0]:
                         encoding = row.same[1]
                     part = row.head + encoding
                     every.append(part)
+                else:
+                    encoding, whole, label = self.at(value, row)
+                    part = row.head + encoding
+                    every.append(part if whole is encoding else row.head + whole)
                 if encoding == row.default or (row.digest and row.digest == _uid.digest(encoding)):
                     del shown[before:]
                     continue

@@ -1,0 +1,49 @@
+"""Simple configurations are written without a YAML library, and as one writes them."""
+
+from __future__ import annotations
+
+import typing as tp
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachedmodel import confsimple, confyaml
+
+words = st.one_of(
+    st.sampled_from(
+        ["a", "true", "No", "null", "on", "y", "/tmp/a-b", "a/b.c", "-", "_", "1", "1e3", "a b", "a:", ".inf", ""]
+    ),
+    st.text(alphabet="aEeno_/.-+0179: #~'\"\n=<é", max_size=6),
+)
+numbers = st.one_of(st.integers(), st.floats(), st.sampled_from([0.0, -0.0, 1e16, 1e-5, 123456.789, 2**200]))
+scalars = st.one_of(st.none(), st.booleans(), numbers, words)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(scalars, max_size=3), st.lists(numbers, max_size=3), st.dictionaries(words, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(words, values, min_size=1, max_size=4))
+def test_the_text_is_that_of_a_library(value: dict[str, tp.Any]) -> None:
+    """Whatever it writes is what the library writes, to the letter."""
+    text = confsimple.dumps(value)
+
+    assert text is None or text == confyaml.dumps(value)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["a", "b_c"]), st.one_of(st.none(), st.booleans(), st.integers(-9, 9)), min_size=1)
+)
+def test_the_simplest_are_written(value: dict[str, tp.Any]) -> None:
+    """Names and small numbers need no library."""
+    assert confsimple.dumps(value) == confyaml.dumps(value)
+
+
+@pytest.mark.parametrize("value", [{}, [], 1, {"a b": 1}, {"a": "b c"}, {"a": ["b"]}, {"a": 1e300}, {1: 2}, {"a": b""}])
+def test_all_else_is_left_to_the_library(value: object) -> None:
+    """It declines what it does not know for sure."""
+    assert confsimple.dumps(value) is None
