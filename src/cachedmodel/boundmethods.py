@@ -12,7 +12,7 @@ from .executors import Status
 from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
 from .run import Raised
 from .state import state_of
-from .stream import stream
+from .stream import few, stream
 
 if tp.TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -131,7 +131,13 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
         ItemErrors
             At the first failed item, once the others are through.
         """
-        work, method = self._work(), tp.cast("Map[I_contra, Y_co]", self._method)
+        method = tp.cast("Map[I_contra, Y_co]", self._method)
+        values = few(self._kept, items, method.keys) if self._kept else None
+        if values is not None:
+            if self._known is None or self._known.mutable:
+                self._identity()
+            return tp.cast("Iterator[Y_co]", iter(values))
+        work = self._work()
         return tp.cast("Iterator[Y_co]", stream(work, items, method.keys, return_errors=on_error == "return"))
 
     def submit(self, items: Iterable[I_contra], /) -> MapJob[I_contra, Y_co]:

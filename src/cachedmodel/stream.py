@@ -11,7 +11,7 @@ import sys
 import time
 import typing as tp
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 
 from .dropping import give_up
 from .engine import Call, next_stride
@@ -43,31 +43,26 @@ def stream(work: Work, items: Iterable[tp.Any], keys: Keys, *, return_errors: bo
     return_errors
         Give the exception of a failed item in its place, instead of raising at the first once the others are through.
     """
-    if work.memory.results and type(items) in (list, tuple) and len(tp.cast("Sized", items)) <= _FEW:
-        values = _few(work, tp.cast("Sequence[tp.Any]", items), keys)
-        if values is not None:
-            return iter(values)
     feed = Feed(work, items, keys)
     if work.infra.cluster not in INLINE:
         feed.fill()
     return _outputs(feed, return_errors)
 
 
-def _few(work: Work, items: Sequence[tp.Any], keys: Keys) -> list[object] | None:
-    """The outputs of a few items, if all are in memory: without whatever streaming takes."""
+def few(kept: Mapping[str, object], items: Iterable[tp.Any], keys: Keys) -> list[object] | None:
+    """The outputs of the items of a short list, if all are kept in memory: without whatever streaming takes."""
+    if type(items) not in (list, tuple) or len(tp.cast("Sized", items)) > _FEW:
+        return None
     try:
-        return kept_values(work, keys(items))
+        return _kept_values(kept, keys(tp.cast("Sequence[tp.Any]", items)))
     except Exception:  # it is raised when the outputs are asked for
         return None
 
 
-def kept_values(work: Work, keys: Sequence[str]) -> list[object] | None:
-    """The values of some items in order, if all are in memory, and may be handed out again."""
-    keep = work.keep
-    if not keep or work.infra.mode == "force":
-        return None
+def _kept_values(kept: Mapping[str, object], keys: Sequence[str]) -> list[object] | None:
+    """The values of some items in order, if all are kept."""
     try:
-        values = list(map(keep.__getitem__, keys))
+        values = list(map(kept.__getitem__, keys))
     except KeyError:
         return None
     return None if Raised in set(map(type, values)) else values
@@ -111,13 +106,14 @@ class Feed:
 
     def kept(self) -> list[object] | None:
         """The next outputs, if those of the items pulled are all in memory."""
-        if not self._is_inline or self._calls or self._ahead is not None or not self.work.memory.results:
+        keep = self.work.keep
+        if not keep or not self._is_inline or self._calls or self._ahead is not None or self.work.infra.mode == "force":
             return None
         items = self._pulled()
         if not items:
             return None
         keys = self._keys(items)
-        values = kept_values(self.work, keys)
+        values = _kept_values(keep, keys)
         if values is None:
             self._ahead = items, keys
         else:

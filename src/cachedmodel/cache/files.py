@@ -225,12 +225,16 @@ class File:
 
     def size(self) -> int:
         """How large it was at some time since it was opened, also where a mount keeps sizes for seconds."""
-        self.pread(1, 0)  # what it reads anew of a file that was opened anew makes it ask for the size
+        return self.begin(1)[1]
+
+    def begin(self, most: int) -> tuple[bytes, int]:
+        """The first bytes, at most so many, and the size."""
+        data = os.pread(self.fd, most, 0)  # what a mount reads anew of a file opened anew makes it ask for the size
         size = self.stat().st_size
         if not size:
             look_anew(self.path)
             size = self.stat().st_size
-        return size
+        return data, size
 
     def map(self, start: int, length: int) -> memoryview:
         """These bytes as a read-only memory map, which stays valid as long as the view is held."""

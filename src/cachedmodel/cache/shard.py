@@ -105,8 +105,8 @@ class Shard:
     def open(self, accept: Callable[[bytes], bool] | None) -> dict[str, object]:
         """Reads header and footer, or what there is so far; the entries found in a growing shard."""
         file = open_files.renew(self.path)
-        size = file.size()
-        if not self._read_header(file, size, accept):
+        data, size = file.begin(_ONE_READ)
+        if not self._read_header(file, data, size, accept):
             return {}
         try:
             self.footer = footer.read(file, size)
@@ -134,8 +134,9 @@ class Shard:
         if self.footer is not None:
             self.table = None
 
-    def _read_header(self, file: File, size: int, accept: Callable[[bytes], bool] | None) -> bool:
-        data = file.pread(min(size, _ONE_READ), 0)
+    def _read_header(self, file: File, data: bytes, size: int, accept: Callable[[bytes], bool] | None) -> bool:
+        if len(data) < min(size, _ONE_READ):  # it grew meanwhile
+            data = file.pread(min(size, _ONE_READ), 0)
         try:
             try:
                 self.header = frames.read_header(frames.SHARD_MAGIC, data)
