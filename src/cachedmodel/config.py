@@ -9,6 +9,8 @@ import pydantic
 from . import identity
 from .confdict import ConfDict
 
+_SCALARS = frozenset((type(None), bool, int, float, str, bytes))
+
 
 def whole(model: pydantic.BaseModel) -> ConfDict:
     """All fields, secrets masked; of settings, those that were given."""
@@ -32,6 +34,8 @@ def different(shown: tp.Iterable[identity.Shown], exclude: frozenset[str] = froz
 
 
 def _counted(value: tp.Any, exclude: frozenset[str], names: tuple[str, ...]) -> tp.Any:  # Any: values of fields
+    if type(value) in _SCALARS:
+        return value
     hook = getattr(type(value), "__uid_value__", None)
     if hook is not None:
         return hook(value)

@@ -19,6 +19,7 @@ from .errors import UidError
 
 MASK = "**********"
 _SECRETS = (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)
+_SCALARS = frozenset((type(None), bool, int, float, str, bytes, datetime.date))
 _SEQUENCES = (list, tuple, set, frozenset, collections.deque)
 
 
@@ -43,6 +44,8 @@ def fields(
 
 def nested(value: object, exclude_defaults: bool = False, keep: frozenset[str] = frozenset()) -> tp.Any:
     """The same value with each model and dataclass in it, at any depth, as a dict of its fields."""
+    if type(value) in _SCALARS:
+        return value
     hook = getattr(type(value), "__conf_value__", None)
     if hook is not None:
         return nested(hook(value), exclude_defaults)
@@ -102,7 +105,7 @@ def plain(value: object, key: Callable[[str], str] = str) -> tp.Any:
     as dicts, secrets masked, classes and functions as ``"module:name"``, anything else as its ``repr``.
     Keys that are strings are passed through `key`.
     """
-    if type(value) in (type(None), bool, int, float, str, bytes, datetime.date):
+    if type(value) in _SCALARS:
         return value
     if isinstance(value, enum.Enum):
         return plain(value.value, key)
@@ -126,7 +129,7 @@ def plain(value: object, key: Callable[[str], str] = str) -> tp.Any:
 def _plain_mapping(value: Mapping[tp.Any, object], key: Callable[[str], str]) -> dict[tp.Any, tp.Any]:
     out: dict[tp.Any, tp.Any] = {}
     for name, sub in value.items():
-        flat = plain(name, key)
+        flat = name if type(name) is str else plain(name, key)
         if isinstance(flat, str):
             flat = key(flat)
         elif isinstance(flat, (list, dict)):
