@@ -65,11 +65,8 @@ def test_a_full_disk_in_this_process(cluster: str | None, small: Path, tmp_path:
 @root_only
 @pytest.mark.parametrize("cluster", ["processpool", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_full_disk_in_a_job(cluster: str, small: Path, tmp_path: Path) -> None:
-    """Whoever waits is told with the error of the system; nothing is recorded as the method's failure.
-
-    The logs lie elsewhere: the end of a local job is told by a file beside its logs, as soon as there is room for it.
-    """
-    xp = sample(tmp_path, folder=small, cluster=cluster, logs=tmp_path / "logs")
+    """Whoever waits is told with the error of the system; nothing is recorded as the method's failure."""
+    xp = sample(tmp_path, folder=small, cluster=cluster, logs=tmp_path / "logs", max_jobs=1)
     with pytest.raises((cm.CacheError, cm.JobLostError, OSError)) as raised:
         list(xp.draws(range(200)))
     assert "No space left" in str(raised.value) + str(raised.value.__cause__) + str(
@@ -80,6 +77,15 @@ def test_a_full_disk_in_a_job(cluster: str, small: Path, tmp_path: Path) -> None
     subprocess.run(["mount", "-o", "remount,size=60m", str(small)], check=True)
     values = list(sample(tmp_path, folder=small).draws(range(200)))
     assert all(is_right(n, value) for n, value in enumerate(values))
+
+
+@root_only
+@pytest.mark.slow
+def test_a_local_job_that_fills_the_disk_of_its_logs(small: Path, tmp_path: Path) -> None:
+    """Whoever waits is told at once, though nothing more can be written beside its logs."""
+    with pytest.raises(cm.CachedModelError, match="No space left on device"):
+        sample(tmp_path, folder=small, cluster="local", max_jobs=1).draws.submit(range(200)).result(60)
+    assert not sample(tmp_path, folder=small).draws.plan(range(200)).failed
 
 
 LIMITED = """

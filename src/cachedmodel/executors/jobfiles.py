@@ -6,6 +6,7 @@ A batch has a new folder of its own, of mode 0700 because what travels is pickle
     batch.json                what all jobs of the batch share, and which process runs them
     <job>_started.json        made exclusively by who starts the job, or cancels it before: so only one of the two
     <job>_ended.json          how it ended, for "local"
+    <job>_reserve             room for that, while it runs: its disk may be full by then
     <job>_cancel              asks to stop it
     <job>_waits               it waits for others, and lends its place
     <job>_<rank>_raised.pkl   what the call raised
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import time
@@ -25,6 +27,7 @@ from cachedmodel.errors import InfraError
 
 BATCH = "batch.json"
 LOG_END_LINES = 20
+_ROOM = 2048
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class JobFiles:
         self.submitted: str = f"{stem}_submitted.pkl"
         self.started: str = f"{stem}_started.json"
         self.ended: str = f"{stem}_ended.json"
+        self.reserve: str = f"{stem}_reserve"
         self.cancel: str = f"{stem}_cancel"
         self.waits: str = f"{stem}_waits"
 
@@ -108,6 +112,24 @@ class JobFiles:
         with open(fd, "w") as file:
             json.dump(dataclasses.asdict(started), file)
         return True
+
+    def keep_room(self) -> None:
+        """Makes sure that the end can be told, though the job may fill the disk."""
+        with contextlib.suppress(OSError):
+            write_bytes(self.reserve, b" " * _ROOM)
+
+    def write_end(self, ended: Ended) -> None:
+        """Tells how the job ended."""
+        try:
+            write_record(self.ended, ended)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.exists(self.reserve):
+                raise
+            told = dataclasses.replace(ended, lost=ended.lost or f"ended on a disk without room for its files: {error}")
+            with open(self.reserve, "r+b", buffering=0) as file:
+                file.write(json.dumps(dataclasses.asdict(told)).encode().ljust(_ROOM))  # in place: it needs no room
+            os.replace(self.reserve, self.ended)
+        remove(self.reserve)
 
 
 def make_batch_folder(folder: str) -> str:
@@ -146,9 +168,13 @@ def write_record(path: str, record: Started | Ended | Batch) -> None:
 
 def write_bytes(path: str, data: bytes) -> None:
     temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(data)
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        remove(temporary)
+        raise
 
 
 def touch(path: str) -> None:

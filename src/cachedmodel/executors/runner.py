@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from cachedmodel.executors.exits import describe_exit, kill_group, see_off
-from cachedmodel.executors.jobfiles import Ended, JobFiles, Started, read_record, write_record
+from cachedmodel.executors.jobfiles import Ended, JobFiles, Started, read_record
 from cachedmodel.executors.processid import process_id
 from cachedmodel.executors.queue import Needs, Queue, Ticket
 from cachedmodel.executors.worker import Surroundings
@@ -158,6 +158,7 @@ class Runner:
         os.setsid()
         if not job.files.claim_start(Started(process_id(os.getpid()), time.time())):
             return
+        job.files.keep_room()
         try:
             from cachedmodel.executors.cluster import control
 
@@ -167,7 +168,7 @@ class Runner:
             ended = control(job.files, job.order.python, job.order.ranks, job.order.timeout_min)
         except KeyboardInterrupt:
             ended = Ended([], cancelled="while it ran")
-        write_record(job.files.ended, ended)
+        job.files.write_end(ended)
 
     def _reap(self) -> None:
         for pid in list(self._running):
@@ -191,7 +192,7 @@ class Runner:
         unwritten, self._unwritten = self._unwritten, []
         for files, ended in unwritten:
             try:
-                write_record(files.ended, ended)
+                files.write_end(ended)
             except FileNotFoundError:  # the folder was removed, which the handles see
                 pass
             except OSError:
