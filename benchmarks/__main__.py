@@ -56,8 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     records = _measure(args, names, rows)
     if args.records:
         args.records.write_text(json.dumps([dataclasses.asdict(record) for record in records], indent=1) + "\n")
-    caption = table.caption(names, cpu=args.cpu)
-    text = "\n\n".join([table.targets(records, rows), table.contenders(records, rows), caption])
+    text = f"{table.text(records, rows)}\n\n{table.caption(names, cpu=args.cpu)}"
     print(text)
     if args.write:
         page.write(args.write, text)

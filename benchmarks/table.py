@@ -9,11 +9,18 @@ from collections.abc import Iterable, Sequence
 
 from .contenders import FLOORS, OURS, PEERS
 from .records import Record, Spread, figure, met, ratio
-from .rows import Row
+from .rows import BY_KEY, FULL, Row
 
 _NOTHING = "—"
 #: The peer that has a column of its own.
 _CLOSEST = "exca"
+
+
+def text(records: Sequence[Record], rows: Sequence[Row]) -> str:
+    """All tables of a run."""
+    compared = [row for row in rows if row.workload != "growth"]
+    tables = [targets(records, compared), growth(records), contenders(records, compared)]
+    return "\n\n".join(table for table in tables if table.count("\n") > 1)
 
 
 def targets(records: Sequence[Record], rows: Iterable[Row]) -> str:
@@ -33,6 +40,17 @@ def _cells(records: Sequence[Record], row: Row) -> list[str]:
         _target(row),
         _NOTHING if reached is None else "yes" if reached else "**no**",
     ]
+
+
+def growth(records: Sequence[Record]) -> str:
+    """One line for each number of items: what an item costs."""
+    lines = []
+    for place in range(len(FULL.growth)):
+        rows = [BY_KEY[f"growth.{what}.{place}"] for what in ("cold", "whole")]
+        if figure(records, rows[0]):
+            cells = [f"{_value(figure(records, row), row.unit)}; {times(ratio(records, row))}" for row in rows]
+            lines.append([work(records, rows[0]).partition(":")[0], *cells])
+    return _table(["an item's cost, and its ratio to the floor", "cold", "whole set, fresh process"], lines)
 
 
 def contenders(records: Sequence[Record], rows: Iterable[Row]) -> str:

@@ -44,6 +44,23 @@ def test_contenders_stand_side_by_side() -> None:
     ]
 
 
+def test_how_the_cost_grows_is_a_line_for_each_number() -> None:
+    """In a table of its own, which a run that did not measure it has not."""
+    grown = [
+        Record(f"growth.{what}.0", name, 0, value, 1_000)
+        for what, name, value in (
+            ("cold", "cachedmodel", 4.0),
+            ("cold", "rawlog", 2.0),
+            ("whole", "cachedmodel", 0.3),
+            ("whole", "rawlog", 0.1),
+        )
+    ]
+
+    assert table.growth(grown).splitlines()[2:] == ["| 1,000 tiny items | 4 µs; 2 × | 0.3 µs; 3 × |"]
+    assert table.growth(grown) in table.text([*RECORDS, *grown], ROWS)
+    assert table.text(RECORDS, ROWS) == f"{table.targets(RECORDS, ROWS)}\n\n{table.contenders(RECORDS, ROWS)}"
+
+
 def test_a_text_takes_the_place_between_the_marks(tmp_path: Path) -> None:
     """What stands around them stays; writing twice is writing once."""
     path = tmp_path / "page.md"
