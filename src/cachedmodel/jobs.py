@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from .engine import Call, known_parts
 from .errors import InfraError, JobLostError
-from .executors import Handle, Status
+from .executors import Handle, Status, find_on_slurm
 from .progress import Bar
 from .run import Raised
 from .stream import item_error, item_errors
@@ -367,23 +367,26 @@ def filled_array(
     job_array(tasks, max_workers)
 
 
-def find_slurm_job(job_id: str, folder: str | os.PathLike[str]) -> Handle | None:
-    """The job with an id of Slurm's among those whose records are below a cache folder; None if there is none.
+def find_slurm_job(job_id: str, folder: str | os.PathLike[str] | None = None) -> Handle | None:
+    """The job with an id of Slurm's; None if there is none.
 
     Parameters
     ----------
     job_id
         As ``squeue`` shows it, eg ``"1234"`` or ``"1234_5"``.
     folder
-        The ``infra.folder`` of the models that were submitted.
+        The ``infra.folder`` of the models that were submitted. None: Slurm is asked where the job writes, which it forgets some
+        minutes after the job ended.
 
     Returns
     -------
     Handle
         Has ``status()``, ``stdout()``, ``stderr()``, ``cancel()`` and the job's ``folder``.
     """
+    if folder is None:
+        return find_on_slurm(job_id)
     for path in glob.iglob(os.path.join(glob.escape(os.fspath(folder)), "*", "*", "job.json")):
-        handle = recorded_job(os.path.dirname(path))
-        if handle is not None and handle.job_id == job_id:
+        handle = recorded_job(os.path.dirname(path), job_id)
+        if handle is not None:
             return handle
     return None

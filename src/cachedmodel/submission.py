@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from .cache import Keeper, files
-from .executors import attach, get_executor, resolve_cluster, usable_cores
+from .executors import attach, get_executor, resolve_cluster, usable_cores, was_submitted
 from .part import Part, watch
 
 if tp.TYPE_CHECKING:
@@ -194,13 +194,18 @@ def going_on(parts: Iterable[Part], infra: Infra) -> str:
     )
 
 
-def recorded_job(folder: str) -> Handle | None:
-    """The job that was last submitted for the entries in a folder; None if there was none, or its files are gone."""
+def recorded_job(folder: str, job_id: str | None = None) -> Handle | None:
+    """The job that was last submitted for the entries in a folder, or another one that was submitted with it.
+
+    None if there was none, or its files are gone.
+    """
     try:
         with open(os.path.join(folder, _RECORD), encoding="utf-8") as file:
             job = json.load(file)
         where = os.path.normpath(os.path.join(folder, job["folder"]))
-        return attach(job["cluster"], where, job["job_id"]) if os.path.isdir(where) else None
+        if not os.path.isdir(where) or (job_id is not None and not was_submitted(where, job_id)):
+            return None
+        return attach(job["cluster"], where, job_id or job["job_id"])
     except (OSError, ValueError, LookupError):
         return None
 

@@ -110,7 +110,8 @@ log.with_name("gate").touch()
 print(task.job().result())
 found = cm.find_slurm_job(sys.argv[1] if len(sys.argv) > 1 else task.job().job_id, infra["folder"])
 print(found.job_id == task.job().job_id, found.wait(), found.status())
-print(cm.find_slurm_job("999999", infra["folder"]))
+print(cm.find_slurm_job(found.job_id).stdout().splitlines()[-1])
+print(cm.find_slurm_job("999999", infra["folder"]), cm.find_slurm_job("999999"))
 """
 
 
@@ -123,10 +124,25 @@ def test_another_process_finds_the_job(infra: cm.InfraDict, log: Path, tmp_path:
         f"running {job.job_id} out: started",
         "result 0",
         "True True completed",
-        "None",
+        "out: started",
+        "None None",
     ]
     assert job.result() == "result 0"
     assert log.read_text() == "started\nended\n"
+
+
+def test_each_job_of_a_map_is_found_by_its_id(infra: cm.InfraDict, log: Path, gate: Path) -> None:
+    """Not the last one alone; with the folder, or from Slurm."""
+    gate.touch()
+    slow = Slow(log=log, infra={**infra, "max_jobs": 2})
+    assert slow.double.submit([1, 2]).result(PATIENCE_S) == [2, 4]
+    folder = Path(str(slow.double.uid_folder()), "submitit").resolve()
+    ids = sorted(path.name.removesuffix("_submitted.pkl") for path in folder.glob("*_submitted.pkl"))
+    assert len(ids) == 2
+    for job_id in ids:
+        for found in (cm.find_slurm_job(job_id, infra["folder"]), cm.find_slurm_job(job_id)):
+            assert found is not None
+            assert (found.job_id, found.wait(PATIENCE_S), found.status()) == (job_id, True, "completed")
 
 
 WAIT = """

@@ -22,11 +22,13 @@ __all__ = [
     "attach",
     "available_clusters",
     "check_cluster",
+    "find_on_slurm",
     "get_executor",
     "lend_place",
     "ranks",
     "resolve_cluster",
     "usable_cores",
+    "was_submitted",
 ]
 
 CLUSTERS = ("auto", "debug", "local", "processpool", "slurm", "threadpool")
@@ -94,6 +96,21 @@ def attach(cluster: str, folder: str, job_id: str) -> Handle:
     from cachedmodel.executors.cluster import attach_job
 
     return attach_job(cluster, folder, job_id)
+
+
+def was_submitted(folder: str, job_id: str) -> bool:
+    """Whether a job with that id is one of those that keep their files in a folder."""
+    from cachedmodel.executors.jobfiles import JobFiles
+
+    return os.path.exists(JobFiles(folder, job_id).submitted)
+
+
+def find_on_slurm(job_id: str) -> Handle | None:
+    """The job with an id of Slurm's, by where Slurm says that it writes; None if it is not one of ours, or forgotten."""
+    from cachedmodel.executors import slurm
+
+    folder = slurm.log_folder(job_id)
+    return attach("slurm", folder, job_id) if folder and was_submitted(folder, job_id) else None
 
 
 def resolve_cluster(cluster: str | None) -> str | None:

@@ -170,6 +170,12 @@ def max_array_size() -> int:
     return _number(_settings.get("MaxArraySize", "")) or 1001
 
 
+def log_folder(job_id: str) -> str:
+    """The folder that a job writes its log to; "" if Slurm does not know it."""
+    log = re.search(r"^ *StdOut=(.+)$", ask("scontrol", "show", "job", job_id) or "", re.MULTILINE)
+    return os.path.dirname(log[1]) if log else ""
+
+
 def remedy(words: str) -> str:
     """What to change, by what Slurm says of a submission that it refuses."""
     if re.search(r"contact slurm|slurm controller|timed out|backup controller", words, re.IGNORECASE):
