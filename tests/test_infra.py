@@ -6,17 +6,58 @@ import copy
 import os
 import pickle
 import typing as tp
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pydantic
 import pytest
 
 import cachedmodel as cm
+from cachedmodel.infra import checked
 
 
 def infra(**settings: tp.Any) -> cm.Infra:
     """An Infra of settings that no checker looks at."""
     return cm.Infra(**settings)
+
+
+VALUES: list[object] = [
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2**70,
+        1.0,
+        "",
+        "a",
+        "1",
+        "~/a",
+        "$HOME/a",
+        "$NONE",
+        "a/../b",
+        "cached",
+        "forced",
+        "é",
+    ),
+    *("x" * 65, ".", "null", b"a", Path(), Path("a"), PurePosixPath("a"), (), [], ["a"], {}, {"a": 1}, object()),
+]
+
+
+@pytest.mark.parametrize("name", [*cm.Infra.model_fields, "foldr"])
+def test_what_needs_no_schema_is_what_it_would_be(name: str) -> None:
+    """Settings that are taken without the schema come out, or are refused, as with it."""
+
+    def outcome(check: tp.Callable[[dict[str, object]], dict[str, object]], value: object) -> object:
+        try:
+            given = check({name: value})
+        except ValueError as error:
+            return type(error), str(error)
+        return given, list(map(type, given.values()))
+
+    for value in VALUES:
+        assert outcome(checked, value) == outcome(lambda given: cm.Infra.model_validate(given).given, value)
 
 
 WRONG: dict[str, tuple[dict[str, tp.Any], str]] = {

@@ -20,7 +20,7 @@ from pydantic_core import core_schema
 
 from .errors import InfraError
 from .executors import check_cluster
-from .infra import LIBRARY, Infra, InfraDict, Layers, make, validated
+from .infra import LIBRARY, Infra, InfraDict, Layers, checked, make, validated
 
 #: Clusters whose jobs run in this process or its own pools: they work without a folder.
 IN_PROCESS = (None, "debug", "threadpool", "processpool")
@@ -308,7 +308,7 @@ class Resolver:
 
     def _resolved(self, value: object) -> Infra:
         if isinstance(value, Mapping):
-            return self.merged(Infra.model_validate(dict(value)).given, base())
+            return self.merged(checked(value), base())
         if not isinstance(value, Infra):
             raise InfraError(
                 f"infra takes an Infra, or a dict of its settings, not {value!r}: for the defaults leave it out"
