@@ -131,8 +131,8 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
         ItemErrors
             At the first failed item, once the others are through.
         """
-        method = tp.cast("Map[I_contra, Y_co]", self._method)
-        values = few(self._kept, items, method.keys) if self._kept else None
+        method: Map[I_contra, Y_co] = self._method  # type: ignore[assignment]  # a map has no other
+        values = few(self._kept, items, method.item_uid) if self._kept else None
         if values is not None:
             if self._known is None or self._known.mutable:
                 self._identity()

@@ -49,14 +49,21 @@ def stream(work: Work, items: Iterable[tp.Any], keys: Keys, *, return_errors: bo
     return _outputs(feed, return_errors)
 
 
-def few(kept: Mapping[str, object], items: Iterable[tp.Any], keys: Keys) -> list[object] | None:
+def few(kept: Mapping[str, object], items: Iterable[tp.Any], uid: Callable[[tp.Any], str]) -> list[object] | None:
     """The outputs of the items of a short list, if all are kept in memory: without whatever streaming takes."""
     if type(items) not in (list, tuple) or len(tp.cast("Sized", items)) > _FEW:
         return None
+    values = []
     try:
-        return _kept_values(kept, keys(tp.cast("Sequence[tp.Any]", items)))
-    except Exception:  # it is raised when the outputs are asked for
+        for item in items:
+            key = uid(item)
+            value = kept[key]
+            if type(value) is Raised or type(key) is not str:
+                return None
+            values.append(value)
+    except Exception:  # it is not kept; or what is wrong is raised when the outputs are asked for
         return None
+    return values
 
 
 def _kept_values(kept: Mapping[str, object], keys: Sequence[str]) -> list[object] | None:
