@@ -104,7 +104,7 @@ class Baseline:
         """
         place = self._places.get((cls, prefix, exclude))
         if place is None:
-            is_root = issubclass(cls, pydantic.RootModel)
+            is_root = cls.__pydantic_root_model__
             rows = [
                 Row(field, prefix + field.name, names if is_root else (*names, field.name)) for field in fields_of(cls)
             ]
