@@ -211,6 +211,30 @@ def test_a_damaged_replacement_does_not_bring_back_the_old(tmp_path: Path, opene
         assert everything.read(["column", "record"]).values == {}
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_damaged_deletion_does_not_bring_back_what_was_deleted(sealed: bool, tmp_path: Path, opened: Open) -> None:
+    """Wherever a bit is flipped in what was written for a deletion, the key stays deleted."""
+    writer = opened()
+    writer.write("other", [1])
+    writer.write("gone", [1])
+    writer.commit()
+    (path,) = (tmp_path / "map").glob("*.shard")
+    before = path.stat().st_size
+    writer.delete(["gone"])
+    deleted = path.stat().st_size
+    if sealed:
+        writer.close()
+    whole = path.read_bytes()
+    for at in range(before, deleted, 3):
+        _with(tmp_path / f"map-{at}", whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :])
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for keys in (["gone"], ["gone", "other"]):
+                assert "gone" not in opened(folder=f"map-{at}").read(keys).values
+            assert "gone" not in list(opened(folder=f"map-{at}").keys())
+
+
 # -- the entry of a task
 
 
