@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -67,3 +69,18 @@ def test_no_fork_finds_it_alive() -> None:
     calls.clear()
     wait_for(lambda: calls)
     periodic.stop()
+
+
+ENDING = """
+import atexit, threading
+atexit.register(lambda: print([thread.name for thread in threading.enumerate()]))
+from cachedmodel.cache.periodic import Periodic
+Periodic(lambda: True, 0.001, "test-end").start()
+"""
+
+
+def test_no_end_of_the_interpreter_finds_it_alive() -> None:
+    """It is stopped before the interpreter is taken down, which would kill it with whatever it holds."""
+    ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=True, timeout=60)
+
+    assert ended.stdout == "['MainThread']\n"

@@ -82,12 +82,14 @@ class Torture:
         self._begin_shared(n + 1)
 
     def _make(self, n: int) -> None:
-        def described(number: int = 0) -> None:
-            """A configuration of its own, each time."""
-
         with cm.defaults(job_name=f"job-{n}"):
+            self._model(n).infra.clone_obj(number=n + 1).value.uid()
+        if n % 20 == 0:  # classes are never freed
+
+            def described(number: int = 0) -> None:
+                """A configuration of its own, each time."""
+
             cm.to_config_model(described)
-        self._model(n).infra.clone_obj(number=n + 1).value.uid()
 
     def _child(self, number: int) -> None:
         faulthandler.dump_traceback_later(CHILD_S, exit=True)

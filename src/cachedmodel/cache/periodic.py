@@ -1,7 +1,8 @@
-"""A thread that does something every so many seconds, and that no fork ever finds alive."""
+"""A thread that does something every so many seconds, and that no fork and no end of the interpreter finds alive."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -66,4 +67,11 @@ def _after_in_child() -> None:
     _running.clear()
 
 
+def _stop_all() -> None:
+    for periodic in list(_running):
+        periodic.stop()
+
+
+# the interpreter kills such threads wherever they are when it ends, whatever lock they hold
+atexit.register(_stop_all)
 os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
