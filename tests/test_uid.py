@@ -104,6 +104,14 @@ class Custom:
         return self.value
 
 
+class Settings:
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __uid_value__(self) -> object:
+        return {"value": self.value}
+
+
 def function(*args: object, **kwargs: object) -> None:
     pass
 
@@ -552,6 +560,9 @@ CHANGES: list[tuple[tp.Any, tp.Callable[[tp.Any], object]]] = [
     (Fixed([1]), lambda value: value.x.append(2)),
     (functools.partial(function, a=[1]), lambda value: value.keywords["a"].append(2)),
     (Custom([1]), lambda value: value.value.append(2)),
+    (Settings("1"), lambda value: setattr(value, "value", "2")),
+    (Settings(1), lambda value: setattr(value, "value", True)),
+    (Settings([1]), lambda value: value.value.append(2)),
 ]
 
 

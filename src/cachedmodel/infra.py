@@ -399,8 +399,9 @@ def own(infra: Infra) -> dict[str, tp.Any]:
     """Its values, so that no change in place of one is seen in the other."""
     values = infra.__dict__.copy()
     for name in _CHANGEABLE:
-        if values[name] is not None:
-            values[name] = copy.deepcopy(values[name])
+        value = values[name]
+        if value is not None:
+            values[name] = copy.deepcopy(value) if value else type(value)()
     return values
 
 

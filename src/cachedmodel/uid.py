@@ -335,9 +335,18 @@ def _hook(value: tp.Any) -> bytes:
     return canonical(type(value).__uid_value__(value))
 
 
+def _hook_items(value: tp.Any) -> tuple[object, ...]:
+    return items_of(type(value).__uid_value__(value))
+
+
 def _hooked(self: Encoding, value: tp.Any) -> bytes:
-    self.watch(_hook, value)
-    return tagged("custom", _str(class_path(type(value))), _hook(value))
+    found = type(value).__uid_value__(value)
+    # of a mapping of values that cannot change, the same ones at each call, a look at them tells: settings are such
+    is_plain = type(found) is dict and all(type(item) in _ATOMS for item in items_of(found))
+    again = _hook_items(value) if is_plain else ()
+    is_kept = is_plain and len(again) == 2 * len(found) and all(map(operator.is_, items_of(found), again))
+    self.watch(_hook_items if is_kept else _hook, value)
+    return tagged("custom", _str(class_path(type(value))), canonical(found))
 
 
 def _enum(self: Encoding, value: enum.Enum) -> bytes:
