@@ -9,7 +9,6 @@ clean-up, expects.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import types
 from collections import deque
@@ -25,9 +24,14 @@ _later: deque[Callable[[], object]] = deque()
 def give_up(stop: Callable[[], object]) -> None:
     """Calls `stop`, at once if that is safe: for finalizers."""
     if _is_amidst_ours(sys._getframe(1)):
-        _later.append(stop)
+        put_off(stop)
     else:
         stop()
+
+
+def put_off(call: Callable[[], object]) -> None:
+    """Leaves something to be done: for handlers of forks, after which other locks are not renewed yet."""
+    _later.append(call)
 
 
 def _is_amidst_ours(frame: types.FrameType | None) -> bool:
@@ -52,6 +56,3 @@ def catch_up() -> None:
             return
         with contextlib.suppress(Exception):  # nobody is there any more whom a failure to tidy up could be told
             stop()
-
-
-os.register_at_fork(after_in_child=_later.clear)

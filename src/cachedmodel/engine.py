@@ -27,7 +27,7 @@ from . import run as _run
 from .cache import Cache, Keeper, Replace, State
 from .cache.lives import me
 from .chunk import Chunk, UnstoredError, open_cache
-from .dropping import catch_up, give_up
+from .dropping import catch_up, give_up, put_off
 from .errors import JobLostError, MissingError
 from .executors import lend_place
 from .part import Part, watch
@@ -55,7 +55,9 @@ def _forget_computing() -> None:
     """In a forked child: they are the parent's."""
     global _computing_lock
     _computing_lock = threading.RLock()
+    parents = _computing.copy()
     _computing.clear()
+    put_off(parents.clear)
 
 
 os.register_at_fork(after_in_child=_forget_computing)

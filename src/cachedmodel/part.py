@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .cache import Cache, Keeper, Replace
 from .cache.periodic import Periodic
-from .dropping import catch_up
+from .dropping import catch_up, put_off
 from .errors import JobLostError
 from .executors import lend_place
 from .run import Run
@@ -238,7 +238,9 @@ def _look() -> bool:
 def _forget() -> None:
     global _lock, _watcher, _process
     _lock, _watcher, _process = threading.Lock(), None, object()
+    parents = _open.copy()
     _open.clear()
+    put_off(parents.clear)
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -17,7 +17,7 @@ import pytest
 
 import cachedmodel as cm
 
-CHILD_S = 60
+CHILD_S = 120
 SHARED = 300
 
 
@@ -136,8 +136,8 @@ class Torture:
     ("forks", "clusters"),
     [
         (10, [None]),
-        pytest.param(200, [None], marks=pytest.mark.slow),
-        pytest.param(100, [None, "threadpool", "processpool"], marks=pytest.mark.slow),
+        pytest.param(100, [None], marks=pytest.mark.slow),
+        pytest.param(50, [None, "threadpool", "processpool"], marks=pytest.mark.slow),
     ],
 )
 def test_forks_amidst_threads(forks: int, clusters: list[str | None], tmp_path: Path) -> None:
