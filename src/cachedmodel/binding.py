@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import types
 import typing as tp
@@ -32,12 +31,11 @@ class Stored:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
-
-    @functools.cached_property
-    def _bytes(self) -> bytes:
-        return self._identity.stored()
+        self._bytes: bytes | None = None
 
     def __call__(self) -> bytes:
+        if self._bytes is None:  # no functools.cached_property: a fork may find the lock that it has in Python 3.11
+            self._bytes = self._identity.stored()
         return self._bytes
 
     def __eq__(self, other: object) -> bool:
