@@ -24,6 +24,8 @@ _MANY_PART = 8
 _LOOKUP_COST = 8
 #: Changes of other processes after which a complete memo is built again rather than patched.
 _MOST_STALE = 10_000
+#: Looks at a folder in which files vanish one after the other; a mount may go on listing one that is gone.
+_MOST_LOOKS = 8
 
 
 class Index:
@@ -208,7 +210,9 @@ class Index:
     def find(self, keys: Sequence[str], expected: int = 0) -> dict[str, object]:
         """Value of a column or `Where`, for the keys that are stored; `expected`: of how many, asked one after the other."""
         found = self._find(keys, expected)
-        while self._gone:
+        for _ in range(_MOST_LOOKS):
+            if not self._gone:
+                break
             # Compacted or cleared since the last look: what it superseded or deleted must not speak in its place.
             self._forget_found()
             self.refresh()
@@ -308,7 +312,9 @@ class Index:
         """Every key that is stored, oldest shards first, with its value of a column or `Where`."""
         if not self._complete or self._stale:
             self._complete_memo()
-        while self._gone:
+        for _ in range(_MOST_LOOKS):
+            if not self._gone:
+                break
             self.refresh()
             self._complete_memo()
         return ((key, value) for key, value in list(self._memo.items()) if value is not columns.DELETED)
