@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import typing as tp
 from collections.abc import Iterable, Iterator
 
 import pytest
 
-from cachedmodel.errors import ComputeError, ItemErrors, JobLostError, MissingError, RecursiveComputeError
-from cachedmodel.run import Pace, Raised, Run, Target, chain, check_recursion, is_machinery, read_only
-
-TARGET = Target("xp.embed", "scope", None)
+from cachedmodel.outcomes import Pace, Raised, Target
+from cachedmodel.run import Run
 
 
 def make(compute: tp.Callable[[list[int]], Iterable[object]], *keys: str) -> Run:
@@ -131,59 +128,3 @@ def test_an_interruption_ends_a_run() -> None:
         run.drive()
     assert run.finished
     assert isinstance(run.error, KeyboardInterrupt)
-
-
-def test_what_is_computed_is_known_within() -> None:
-    """By its scope and items; outside nothing is."""
-    seen: list[object] = []
-
-    def compute(items: list[int]) -> Iterator[int]:
-        seen.append(chain.get())
-        with pytest.raises(RecursiveComputeError, match=r"item '2' of xp\.embed is asked for by its own computation"):
-            check_recursion(TARGET, ["3", "2"])
-        check_recursion(TARGET, ["3"])
-        check_recursion(Target("xp.embed", "other scope", None), ["2"])
-        yield from items
-
-    make(compute, "1", "2").drive()
-    assert seen == [(("scope", frozenset({"1", "2"})),)]
-    assert chain.get() == ()
-
-
-@pytest.mark.parametrize(
-    ("error", "answer"),
-    [
-        (ValueError(), False),
-        (ComputeError("stored elsewhere"), False),
-        (ItemErrors("some", [ValueError()]), False),
-        (OSError(errno.ENOENT, "not there"), False),
-        (OSError(errno.ENOSPC, "disk full"), True),
-        (MemoryError(), True),
-        (JobLostError(), True),
-        (MissingError(), True),
-        (RecursiveComputeError("itself"), True),
-        (ItemErrors("some", [ValueError(), JobLostError()]), True),
-        (KeyboardInterrupt(), True),
-    ],
-)
-def test_failures_of_the_machinery_are_nobodys_result(error: BaseException, answer: bool) -> None:
-    """They are told apart from those of the user's code, also where these are nested."""
-    assert is_machinery(error) == answer
-
-
-def test_quick_items_are_told_by_very_many() -> None:
-    """A few are not enough, and a slow one is remembered."""
-    pace = Pace()
-    assert not any(pace.is_quick(1e-6) for _ in range(64))
-    assert pace.is_quick(1e-6)
-    assert not pace.is_quick(1.0)
-
-
-def test_arrays_that_are_handed_out_again_are_read_only() -> None:
-    """At any depth of plain containers; the object is the same."""
-    import numpy as np
-
-    arrays = [np.zeros(1) for _ in range(3)]
-    value = {"a": arrays[0], "b": [arrays[1], (arrays[2], "text")]}
-    assert read_only(value) is value
-    assert not any(array.flags.writeable for array in arrays)

@@ -10,7 +10,7 @@ from .cache import MapView
 from .engine import Call
 from .executors import Status
 from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
-from .run import Raised
+from .outcomes import Raised
 from .state import state_of
 from .stream import few, stream
 

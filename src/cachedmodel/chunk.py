@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Callable
 
 from .cache import Cache, Failure, Options
+from .chain import Chain, chain
 from .errors import CachedModelError, CacheError
 from .executors import ranks
-from .run import Chain, Compute, Raised, Run, Target, chain
+from .outcomes import Raised, Target
+from .run import Compute, Run
 
 
 class UnstoredError(CachedModelError):

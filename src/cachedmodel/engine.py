@@ -23,15 +23,16 @@ import typing as tp
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from . import run as _run
 from .cache import Cache, Keeper, Replace, State
 from .cache.lives import me
+from .chain import chain, check_recursion
 from .chunk import Chunk, UnstoredError, open_cache
 from .dropping import catch_up, give_up, put_off
 from .errors import JobLostError, MissingError
 from .executors import lend_place
+from .outcomes import STORED, Raised, read_only
 from .part import Part, watch
-from .run import STORED, Raised, Run
+from .run import MiscountError, Run
 from .submission import POOLS, going_on, keeping_job, submit
 from .waits import Wait
 from .work import INLINE, Work
@@ -139,7 +140,7 @@ class Call:
         if cache is not None and unknown:
             found = cache.read(self._current(unknown), expected)
             if keep is not None:
-                keep.update(zip(found.values, map(_run.read_only, found.values.values()), strict=True))
+                keep.update(zip(found.values, map(read_only, found.values.values()), strict=True))
             self._take_values(found.values)
             for key, failure in found.failures.items():
                 where = f"{self.work.target().describe(key)}, stored in {cache.folder!r}"
@@ -256,7 +257,7 @@ class Call:
         missing = [key for key in missing if key not in stored]
         if not missing or self.is_cancelled:
             return []
-        _run.check_recursion(self.work.target(), missing)
+        check_recursion(self.work.target(), missing)
         self._may_compute(missing)
         if not self._is_settled:
             self._is_settled = True
@@ -351,7 +352,7 @@ class Call:
             items={key: self.items[key] for key in keys},
             stored={key: cache.version(key) for key in self._kept(keys)},
             open_cache=functools.partial(open_cache, cache.folder, cache.root, cache.single, options),
-            chain=_run.chain.get(),
+            chain=chain.get(),
             flush_s=_POOL_FLUSH_S if work.infra.cluster in POOLS else _JOB_FLUSH_S,
             submitter="" if work.infra.cluster in POOLS else me().life,
         )
@@ -547,7 +548,7 @@ class Call:
         for part in self._made:
             part.join()
             error = part.error()
-            if isinstance(error, _run.MiscountError):
+            if isinstance(error, MiscountError):
                 raise error
 
     def stop(self) -> None:

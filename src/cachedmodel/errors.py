@@ -16,6 +16,7 @@ What the user's own code raises comes back as its own type and is not part of th
 
 from __future__ import annotations
 
+import errno
 import typing as tp
 
 if tp.TYPE_CHECKING:
@@ -83,3 +84,14 @@ class ItemErrors(ExceptionGroup[Exception], CachedModelError):
     def derive(self, excs: Sequence[Exception], /) -> ItemErrors:  # type: ignore[override]  # items fail by Exceptions
         """A group of some of the members, as ``split`` and ``subgroup`` make it."""
         return ItemErrors(self.message, excs)
+
+
+def is_machinery(error: BaseException) -> bool:
+    """True for what is not the failure of the user's code, and is never cached: no memory, no disk, a lost job, a wrong call."""
+    if isinstance(error, ItemErrors):
+        return any(is_machinery(member) for member in error.exceptions)
+    if isinstance(error, CachedModelError):
+        return type(error) is not ComputeError
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, MemoryError) or not isinstance(error, Exception)

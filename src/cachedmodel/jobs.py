@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from .engine import Call, known_parts
 from .errors import InfraError, JobLostError
 from .executors import Handle, Status, find_on_slurm
+from .outcomes import Raised
 from .progress import Bar
-from .run import Raised
 from .stream import item_error, item_errors
 from .submission import recorded_job, submit
 from .work import INLINE, Work

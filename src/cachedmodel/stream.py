@@ -15,16 +15,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 
 from .dropping import give_up
 from .engine import Call, next_stride
-from .errors import ItemErrors
+from .errors import ItemErrors, is_machinery
+from .outcomes import Raised
 from .progress import Bar
-from .run import Raised, is_machinery
 from .submission import POOLS, submit, workers
 from .work import INLINE, Work
 
 _PULL_S = 0.05  # a slow source of items must not hold up those that are there
 _PULL_MOST = 1 << 16
 _FEW = 64  # items of a list that are looked up in memory at once
-_READ_FIRST, _READ_BYTES = 4, 1 << 22  # values are read so many at a time, and so many bytes at most
+_READ_FIRST, _READ_BYTES = 4, 1 << 20  # values are read so many at a time, and so many bytes at most
 
 Keys = Callable[[Sequence[tp.Any]], list[str]]  # Any: the user's items
 

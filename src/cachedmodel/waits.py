@@ -17,8 +17,9 @@ import typing as tp
 from collections.abc import Iterator
 
 from .cache import files
+from .chain import Chain, chain
 from .errors import RecursiveComputeError
-from .run import Chain, Target, chain
+from .outcomes import Target
 
 PREFIX = ".wait-"
 #: A wait that is shorter than this is nobody's business.

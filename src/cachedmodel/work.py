@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from .cache import Cache, Options
 from .errors import CacheError
 from .infra import Infra
-from .run import Compute, Pace, Target
+from .outcomes import Pace, Target
+from .run import Compute
 from .submission import POOLS
 
 INLINE = (None, "debug")
