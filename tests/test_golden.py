@@ -27,7 +27,7 @@ import pytest
 
 import cachedmodel as cm
 from cachedmodel import uid
-from cachedmodel.identity import Baseline, NotInUid, identify
+from cachedmodel.identity import Baseline, Identity, NotInUid
 
 GOLDEN: dict[str, tp.Any] = json.loads(Path(__file__).with_name("golden.json").read_text())
 NOON = datetime.datetime(2020, 7, 1, 12)
@@ -195,7 +195,7 @@ def seen(values: dict[str, tp.Any]) -> dict[str, tp.Any]:
     """All that is kept of a configuration: its uid, its complete hash, and what an entry and the folder hold of it."""
     model = Everything(**values)
     baseline = Baseline()
-    found = identify(model, baseline, frozenset(("infra", "count", "optim.name")))
+    found = Identity(model, baseline, frozenset(("infra", "count", "optim.name")))
     assert found.uid == model.run.uid()
     return {
         "uid": found.uid,

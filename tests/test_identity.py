@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 
 import cachedmodel as cm
 from cachedmodel.errors import UidError
-from cachedmodel.identity import Baseline, Identity, NotInUid, identify
+from cachedmodel.identity import Baseline, Identity, NotInUid
 
 Model = pydantic.BaseModel
 
 
 def uid(model: Model, baseline: Baseline | None = None, exclude: tp.Iterable[str] = ()) -> str:
     """The uid under first defaults, today's if none are given."""
-    return identify(model, baseline or Baseline(), frozenset(exclude)).uid
+    return Identity(model, baseline or Baseline(), frozenset(exclude)).uid
 
 
 class Optim(Model):
@@ -163,7 +163,7 @@ DIFFERENT: list[dict[str, tp.Any]] = [
 def test_each_difference_counts() -> None:
     """Configurations that differ in one field's value or type have different uids and complete hashes."""
     baseline = Baseline()
-    found = [identify(everything(**values), baseline) for values in ({}, *DIFFERENT)]
+    found = [Identity(everything(**values), baseline) for values in ({}, *DIFFERENT)]
 
     assert len({one.uid for one in found}) == len(found)
     assert len({one.complete for one in found}) == len(found)
@@ -189,13 +189,13 @@ def test_the_order_of_sets_and_mappings_does_not_count() -> None:
     two = everything(any={"b": 2, "c": {"x", 3}, "a": 1}, table={"j": [2], "k": [1]}, members=[Frozen(x=1), Frozen()])
 
     assert uid(one) == uid(two)
-    assert identify(one, Baseline()).complete == identify(two, Baseline()).complete
+    assert Identity(one, Baseline()).complete == Identity(two, Baseline()).complete
 
 
 SCRIPT = """
 import sys; sys.path.insert(0, sys.argv[1])
 from test_identity import *
-for values in DIFFERENT: print(uid(everything(**values)), identify(everything(**values), Baseline()).stored())
+for values in DIFFERENT: print(uid(everything(**values)), Identity(everything(**values), Baseline()).stored())
 """
 
 
@@ -289,8 +289,8 @@ def test_round_trips_keep_the_uid(values: dict[str, tp.Any]) -> None:
     ]
 
     assert {copy.run.uid() for copy in copies} == {one.run.uid()}
-    assert {identify(copy, Baseline(), frozenset(["infra"])).complete for copy in copies} == {
-        identify(one, Baseline(), frozenset(["infra"])).complete
+    assert {Identity(copy, Baseline(), frozenset(["infra"])).complete for copy in copies} == {
+        Identity(one, Baseline(), frozenset(["infra"])).complete
     }
 
 
@@ -300,7 +300,7 @@ def test_uids_are_equal_exactly_if_configurations_are(one: dict[str, tp.Any], tw
     models = [training(**one), training(**two)]
     same = len({repr(_read(model)) for model in models}) == 1
     baseline, exclude = Baseline(), frozenset(["infra"])
-    first, second = (identify(model, baseline, exclude) for model in models)
+    first, second = (Identity(model, baseline, exclude) for model in models)
 
     assert (first.uid == second.uid) == same
     assert (first.complete == second.complete) == same
@@ -344,8 +344,8 @@ def test_a_new_field_keeps_the_uid_and_the_entry() -> None:
         return outer(**kinds, **more)(one={"a": 2}, many=[{"a": 1}, {"a": 3}], named={"k": {"a": 1}}, maybe={})
 
     baseline = Baseline()
-    before = identify(build(inner), baseline)
-    after = identify(build(new, y=(list[int], [1])), Baseline(baseline.known))
+    before = Identity(build(inner), baseline)
+    after = Identity(build(new, y=(list[int], [1])), Baseline(baseline.known))
 
     assert after.uid == before.uid
     assert after.complete != before.complete
@@ -357,8 +357,8 @@ def test_a_removed_field_keeps_the_uid_if_it_was_at_its_default() -> None:
     """One that was not is another uid."""
     old, new = make(a=(int, 1), b=(int, 2)), make(a=(int, 1))
     baseline = Baseline()
-    before, other = identify(old(a=3), baseline), identify(old(a=3, b=4), baseline)
-    after = identify(new(a=3), Baseline(baseline.known))
+    before, other = Identity(old(a=3), baseline), Identity(old(a=3, b=4), baseline)
+    after = Identity(new(a=3), Baseline(baseline.known))
 
     assert after.uid == before.uid != other.uid
     assert after.agrees(before.stored())
@@ -385,24 +385,24 @@ def test_a_changed_default_serves_no_old_entry_and_loses_none(depth: str) -> Non
 
     baseline = Baseline()
     old, old_with = version(1)
-    entries = {a: identify(old_with(a), baseline) for a in (1, 2, 3)}
+    entries = {a: Identity(old_with(a), baseline) for a in (1, 2, 3)}
     new, new_with = version(2)
     later = Baseline(baseline.known)
 
-    assert entries[1].uid == identify(old(), baseline).uid
-    assert {a: identify(new_with(a), later).uid for a in (1, 2, 3)} == {a: entry.uid for a, entry in entries.items()}
-    assert identify(new(), later).uid == entries[2].uid
-    assert all(identify(new_with(a), later).agrees(entry.stored()) for a, entry in entries.items())
+    assert entries[1].uid == Identity(old(), baseline).uid
+    assert {a: Identity(new_with(a), later).uid for a in (1, 2, 3)} == {a: entry.uid for a, entry in entries.items()}
+    assert Identity(new(), later).uid == entries[2].uid
+    assert all(Identity(new_with(a), later).agrees(entry.stored()) for a, entry in entries.items())
 
 
 def test_an_entry_made_under_other_defaults_is_not_served() -> None:
     """Where the first defaults were lost, uids may collide: what is stored with the entry tells."""
     old, new = make(a=(int, 1), b=(int, 0)), make(a=(int, 2), b=(int, 0), c=(int, 0))
-    before, after = identify(old(), Baseline()), identify(new(), Baseline())
+    before, after = Identity(old(), Baseline()), Identity(new(), Baseline())
 
     assert before.uid == after.uid == "default"
     assert not after.agrees(before.stored())
-    assert after.agrees(identify(old(a=2), Baseline()).stored())
+    assert after.agrees(Identity(old(a=2), Baseline()).stored())
 
 
 @pytest.mark.parametrize("place", ["list", "dict", "swapped keys"])
@@ -417,9 +417,9 @@ def test_entries_of_containers_are_told_apart_by_each_model(place: str) -> None:
         return tp.cast("Model", make(x=(dict[str, cls], {}))(x=named))
 
     reverse = place == "swapped keys"
-    before = identify(holding(old, {"a": 1}, {"a": 2}), Baseline())
-    after = identify(holding(new, {"a": 2}, {"a": 1}), Baseline())
-    same = identify(
+    before = Identity(holding(old, {"a": 1}, {"a": 2}), Baseline())
+    after = Identity(holding(new, {"a": 2}, {"a": 1}), Baseline())
+    same = Identity(
         holding(new, *[{"a": 2}, {"a": 1}] if reverse else [{"a": 1}, {"a": 2}], reverse=reverse), Baseline()
     )
 
@@ -432,13 +432,13 @@ def test_entries_of_containers_are_told_apart_by_each_model(place: str) -> None:
 )
 def test_what_is_damaged_never_agrees(kept: bytes) -> None:
     """An entry whose configuration cannot be read is no entry of this one."""
-    assert not identify(Optim(), Baseline()).agrees(kept)
+    assert not Identity(Optim(), Baseline()).agrees(kept)
 
 
 def test_a_field_that_counts_again_is_unknown_in_old_entries() -> None:
     """What was excluded may have had any value when the entry was made."""
-    before = identify(Optim(lr=5), Baseline(), frozenset(["lr"]))
-    after = identify(Optim(), Baseline())
+    before = Identity(Optim(lr=5), Baseline(), frozenset(["lr"]))
+    after = Identity(Optim(), Baseline())
 
     assert before.uid == after.uid == "default"
     assert not after.agrees(before.stored())
@@ -449,7 +449,7 @@ def test_a_field_that_becomes_optional_or_required_keeps_its_uid() -> None:
     """A field without a first default is always written out; one with a first default is not, even if it is required now."""
     required, optional = make(a=(int, ...)), make(a=(int, 1))
     first, second = Baseline(), Baseline()
-    identify(optional(), second)
+    Identity(optional(), second)
 
     assert uid(required(a=1), first) == uid(optional(), Baseline(first.known)) != "default"
     assert uid(required(a=1), Baseline(second.known)) == "default"
@@ -549,7 +549,7 @@ CHANGES: dict[str, tp.Callable[[Everything], object]] = {
 def test_changes_in_place_are_noticed(name: str) -> None:
     """Whatever changes inside a model, its identity says so; and takes the change back as no change."""
     model = everything(any=np.zeros(3))
-    identity = identify(model, Baseline())
+    identity = Identity(model, Baseline())
 
     assert identity.mutable
     assert identity.is_unchanged()
@@ -561,7 +561,7 @@ def test_changes_in_place_are_noticed(name: str) -> None:
 def test_equal_replacements_are_no_change() -> None:
     """Neither a new object of the same value nor a cached property nor a field that does not count."""
     model = everything(any=float("1e300"), table={"a": [10**20]})
-    identity = identify(model, Baseline())
+    identity = Identity(model, Baseline())
 
     model.table["a"][0] = int("1" + "0" * 20)
     model.table = dict(model.table)
@@ -573,7 +573,7 @@ def test_equal_replacements_are_no_change() -> None:
 
 def test_plain_values_need_no_check() -> None:
     """A configuration in which nothing can change in place is not mutable."""
-    assert not identify(Frozen(items=(1, 2)), Baseline()).mutable
+    assert not Identity(Frozen(items=(1, 2)), Baseline()).mutable
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------
@@ -642,7 +642,7 @@ def test_uids_are_short_whatever_the_configuration() -> None:
 
 def test_an_identity_can_be_renamed() -> None:
     """Another name for it, and changes are noticed as before."""
-    identity: Identity = identify(everything(), Baseline())
+    identity: Identity = Identity(everything(), Baseline())
     identity.rename("other")
 
     assert identity.uid == "other"

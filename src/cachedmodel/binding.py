@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 from . import config as _config
-from . import identity as _identity
 from . import uid as _uid
 from .cache import Cache, Options, files
 from .confdict import ConfDict
@@ -17,7 +16,7 @@ from .errors import UidError
 from .home import Home, home_of, name_of
 from .identity import Identity
 from .infra import Infra, make, own
-from .state import state_of
+from .state import states
 from .submission import forget_job
 from .work import Memory, Work
 
@@ -170,7 +169,7 @@ class Bound:
     def _home(self) -> Home:
         """What is the same for all models of this class with these settings."""
         if self._home_now is None:
-            self._home_now = home_of(self._method, self._model, state_of(self._model).arrived)
+            self._home_now = home_of(self._method, self._model, states.of(self._model).arrived)
         return self._home_now
 
     def _exclude(self) -> frozenset[str]:
@@ -187,12 +186,12 @@ class Bound:
 
     def _identified(self, home: Home) -> Identity:
         model = self._model
-        known = _identity.identify(model, home.baseline(), home.excluded(model))
+        known = Identity(model, home.baseline(), home.excluded(model))
         if home.owner is not home.cls:  # the parent's method may call what this class overrides
             encoding = _uid.canonical([known.uid, _uid.class_path(home.cls)])
             known.rename(_uid.text(f"{home.cls.__name__},{known.uid}", encoding))
         self._known = known
-        state_of(model).frozen = True
+        states.of(model).frozen = True
         return known
 
     def _check_unchanged(self, known: Identity | None = None) -> None:

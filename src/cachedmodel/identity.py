@@ -23,12 +23,11 @@ from .errors import UidError
 from .readable import readable
 from .schema import EXTRA, Field, NotInUid, fields_of, tag_of
 
-__all__ = ["Baseline", "Identity", "NotInUid", "counting", "identify"]
+__all__ = ["Baseline", "Identity", "NotInUid", "counting"]
 
 _NEVER = object()
 #: Types of which equal values have one encoding.
 _EXACT = frozenset((type(None), bool, int, str, bytes))
-_NO_TAG = _uid.canonical("")
 _MAX_PLACES = 4096
 #: Names that lead to a field, its value, and what to call it where that says more than the value.
 Shown = tuple[tuple[str, ...], object, str]
@@ -38,8 +37,8 @@ class Row:
     """A field at one place of the schema, and the default that counts there."""
 
     __slots__ = (
-        *("atom", "contained", "default", "digest", "field", "head", "inner", "kind", "name", "names", "path", "same"),
-        "whole",
+        *("atom", "contained", "default", "digest", "field", "head", "index", "inner", "kind", "name", "names", "path"),
+        *("same", "whole"),
     )
 
     def __init__(self, field: Field, path: str, names: tuple[str, ...]) -> None:
@@ -49,19 +48,21 @@ class Row:
         self.same: tuple[bytes, bytes] | None = field.same
         self.path: str = path
         self.names: tuple[str, ...] = names  # that lead to it
+        self.index: int = 0  # among the rows of its place
         self.atom: object = _NEVER  # the default itself, where it cannot change: no need to encode it
         self.kind: object = _NEVER  # its type, where what equals it and has this type has its encoding
         self.whole: bytes = b""  # name and encoding of the default
         self.default: bytes | None = None  # its encoding, if today's default is still the first one
         self.digest: str = ""  # otherwise that of the first one
-        self.inner: dict[type, tuple[bytes, Place]] = {}  # of models that are its value
-        self.contained: dict[type, tuple[bytes, Place]] = {}  # of models in a container that is its value
+        self.inner: dict[type, tuple[bytes, str, Place]] = {}  # of models that are its value
+        self.contained: dict[type, tuple[bytes, str, Place]] = {}  # of models in a container that is its value
 
 
 class Place(tp.NamedTuple):
     """What a class holds at one place of the schema."""
 
     rows: tuple[Row, ...]
+    wholes: list[bytes]  # name and encoding of each default: what a model holds that differs nowhere
     extra: Row
     left_out: tuple[str, ...]  # paths of the fields that do not count
     is_frozen: bool
@@ -109,13 +110,15 @@ class Baseline:
                 Row(field, prefix + field.name, names if is_root else (*names, field.name)) for field in fields_of(cls)
             ]
             counting = tuple(row for row in rows if ".".join(row.names) not in exclude)
-            for row in counting:
+            for index, row in enumerate(counting):
+                row.index = index
                 self._take_default(row, exclude, row.name in forced)
             left_out = {prefix + name for name in cls.__pydantic_fields__} - {row.path for row in counting}
             if len(self._places) >= _MAX_PLACES:  # classes made in a loop
                 self._places.clear()
             extra, is_frozen = Row(EXTRA, f"{prefix}+", names), bool(cls.model_config.get("frozen"))
-            place = Place(counting, extra, tuple(sorted(left_out)), is_frozen)
+            wholes = [row.whole for row in counting]
+            place = Place(counting, wholes, extra, tuple(sorted(left_out)), is_frozen)
             self._places[cls, prefix, exclude] = place
         return place
 
@@ -164,13 +167,14 @@ class Pass(_uid.Encoding):
         False once a model was met in a container, of which the defaults are in no encoding of this pass.
     """
 
+    is_whole: bool = True
+    _row: Row | None = None
+
     def __init__(self, baseline: Baseline, exclude: frozenset[str]) -> None:
-        super().__init__()
+        self.watched = []
         self.baseline = baseline
         self.exclude = exclude
         self.shown: list[Shown] = []
-        self.is_whole: bool = True
-        self._row: Row | None = None
 
     def top(self, model: pydantic.BaseModel) -> tuple[bytes, bytes | None]:
         """The encoding of a model without what is at its default, and that of all of it, if this pass can tell.
@@ -190,7 +194,7 @@ class Pass(_uid.Encoding):
         """Name and encoding of each field that is not at its default, and of each."""
         state, shown, atoms = model.__dict__, self.shown, _uid.atoms
         parts: list[bytes] = []
-        every: list[bytes] = []
+        every = place.wholes.copy()
         name = ""
         try:
             for row in place.rows:
@@ -198,7 +202,6 @@ class Pass(_uid.Encoding):
                 value = state[name]
                 kind = type(value)
                 if value is row.atom or (kind is row.kind and value == row.atom):
-                    every.append(row.whole)
                     continue
                 before, label = len(shown), ""
                 encode = atoms(kind)
@@ -206,12 +209,11 @@ class Pass(_uid.Encoding):
                     encoding = encode(value)
                     if row.same is not None and encoding == row.same[0]:
                         encoding = row.same[1]
-                    part = row.head + encoding
-                    every.append(part)
+                    part = every[row.index] = row.head + encoding
                 else:
                     encoding, whole, label = self.at(value, row)
                     part = row.head + encoding
-                    every.append(part if whole is encoding else row.head + whole)
+                    every[row.index] = part if whole is encoding else row.head + whole
                 if encoding == row.default or (row.digest and row.digest == _uid.digest(encoding)):
                     del shown[before:]
                     continue
@@ -247,15 +249,13 @@ class Pass(_uid.Encoding):
     def at(self, value: tp.Any, row: Row) -> tuple[bytes, bytes, str]:  # Any: whatever a field can hold
         """The encoding of the value of a field, that with its defaults, and what to call it where that says more."""
         kind = type(value)
-        outer, self._row = self._row, row
-        try:
-            if kind in row.inner or (not _uid.is_container(kind) and _is_model(value)):
-                return self._inside(value, row, row.inner, "")
-            before = len(self.shown)
-            encoding = self.value(value)
-            del self.shown[before:]  # of models in a container, which is shown whole
-        finally:
-            self._row = outer
+        encode = _uid.containers(kind)
+        if encode is None and (kind in row.inner or _is_model(value)):
+            return self._inside(value, row, row.inner, "")
+        outer, self._row, before = self._row, row, len(self.shown)
+        encoding = self.value(value) if encode is None else encode(self, value)
+        self._row = outer
+        del self.shown[before:]  # of models in a container, which is shown whole
         if row.same is not None and encoding == row.same[0]:
             encoding = row.same[1]
         return encoding, encoding, ""
@@ -266,7 +266,7 @@ class Pass(_uid.Encoding):
         return self._inside(value, self._row, self._row.contained, "[]")[0]
 
     def _inside(
-        self, value: pydantic.BaseModel, row: Row, inner: dict[type, tuple[bytes, Place]], step: str
+        self, value: pydantic.BaseModel, row: Row, inner: dict[type, tuple[bytes, str, Place]], step: str
     ) -> tuple[bytes, bytes, str]:
         """The encodings of a model that is the value of a field, or contained in it, and what to call it."""
         cls = type(value)
@@ -274,15 +274,17 @@ class Pass(_uid.Encoding):
         if known is None:
             tag, forced = tag_of(value, row.field)
             prefix = f"{row.path}{step}{f'<{tag}>' * bool(tag)}."
-            known = _uid.canonical(tag), self.baseline.place(cls, self.exclude, prefix, row.names, forced)
+            place = self.baseline.place(cls, self.exclude, prefix, row.names, forced)
+            known = _uid.canonical(tag), cls.__name__ if tag else "default", place
             if not row.field.discriminators:  # which are of the value
                 inner[cls] = known
-        tag_encoding, place = known
+        tag_encoding, label, place = known
         if not place.is_frozen:
             self.watched.append((_state, value, tuple(value.__dict__.values())))
         if value.__pydantic_extra__ is not None:
             self.watch(_uid.items_of, value.__pydantic_extra__)
-        return *self.encoded(value, tag_encoding, place), "default" if tag_encoding == _NO_TAG else cls.__name__
+        encoding, whole = self.encoded(value, tag_encoding, place)
+        return encoding, whole, label
 
     def encoded(self, value: pydantic.BaseModel, tag: bytes, place: Place) -> tuple[bytes, bytes]:
         """The encodings of a model of which tag and place are known."""
@@ -338,6 +340,13 @@ def _state(model: pydantic.BaseModel) -> tp.Collection[object]:
 class Identity:
     """What a configuration is for one method.
 
+    Parameters
+    ----------
+    baseline
+        The defaults that count.
+    exclude
+        Dotted names that do not count, "infra" among them.
+
     Attributes
     ----------
     uid
@@ -346,16 +355,22 @@ class Identity:
         The fields that differ.
     mutable
         True if something in it can change in place.
+
+    Raises
+    ------
+    UidError
+        If a value cannot be told apart faithfully, naming its field.
     """
 
-    def __init__(self, model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[str]) -> None:
+    _complete: bytes | None = None
+
+    def __init__(self, model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[str] = frozenset()) -> None:
         found = Pass(baseline, exclude)
         encoding, self._whole = found.top(model)
         self._model, self._baseline, self._exclude = model, baseline, exclude
         self.uid: str = _uid.text(readable(found.shown), encoding) if encoding else "default"
         self._own = self.uid
         self._watched, self._opaque = found.watched, found.opaque
-        self._complete: bytes | None = None
         self.shown: list[Shown] = found.shown
         self.mutable: bool = found.opaque or bool(found.watched)
 
@@ -377,7 +392,7 @@ class Identity:
     def complete(self) -> bytes:
         """128 bits of the complete configuration, defaults too."""
         if self._complete is None:
-            whole = self._whole if self._whole is not None else Pass(_ALL, self._exclude).top(self._model)[0]
+            whole = Pass(_ALL, self._exclude).top(self._model)[0] if self._whole is None else self._whole
             self._complete, self._whole = _uid.complete_digest(whole), None
         return self._complete
 
@@ -407,17 +422,6 @@ class Identity:
         found = _Leaves(self._exclude)
         found.top(self._model)
         return {path: _uid.digest(b"".join(parts)) if parts else "" for path, parts in found.leaves.items()}
-
-
-def identify(model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[str] = frozenset()) -> Identity:
-    """The identity of a model; `exclude` holds dotted names, "infra" among them.
-
-    Raises
-    ------
-    UidError
-        If a value cannot be told apart faithfully, naming its field.
-    """
-    return Identity(model, baseline, exclude)
 
 
 def counting(model: pydantic.BaseModel, exclude: frozenset[str], names: tuple[str, ...]) -> dict[str, object]:

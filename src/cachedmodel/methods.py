@@ -86,14 +86,14 @@ class Method:
 
     def bind(self, model: CachedModel) -> Bound:
         """This method on an instance: the same object at each access."""
-        if not hasattr(type(model), "__cached_methods__"):
+        try:
+            state = first_state(model)
+        except TypeError:
             name = type(model).__qualname__
             raise DefinitionError(
                 f"{name}.{self.name} is a {self.kind}, but {name} is no CachedModel: derive it from one"
-            )
-        state = first_state(model)
-        bound = state.get(self)
-        return state.setdefault(self, self._bound(model)) if bound is None else bound  # threads get the same
+            ) from None
+        return state.get(self) or state.setdefault(self, self._bound(model))  # threads get the same
 
     def _bound(self, model: CachedModel) -> Bound:
         raise NotImplementedError  # by Task and Map

@@ -147,9 +147,11 @@ class Encoding:
         True once something was met whose changes only a new pass can tell: an array, a tensor.
     """
 
+    watched: list[Watched]
+    opaque: bool = False
+
     def __init__(self) -> None:
-        self.watched: list[Watched] = []
-        self.opaque: bool = False
+        self.watched = []
 
     def model(self, value: tp.Any) -> bytes:  # Any: a pydantic model, which this layer does not import
         """A model is its class and all of its fields."""
@@ -271,7 +273,7 @@ _CONTAINERS: dict[type, tp.Callable[[Encoding, tp.Any], bytes]] = {
 }
 
 
-is_container: tp.Final = _CONTAINERS.__contains__
+containers: tp.Final = _CONTAINERS.get
 
 
 # -- all other types ------------------------------------------------------------------------------------------------
