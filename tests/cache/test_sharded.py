@@ -124,6 +124,21 @@ def test_arrays(opened: Open, tmp_path: Path) -> None:
             assert array.flags.writeable
 
 
+def test_each_reading_has_an_array_of_its_own(opened: Open) -> None:
+    """A large array that was changed after it was read is read unchanged again, in the same process too."""
+    array = np.arange(20_000.0)
+    cache = opened()
+    cache.write("key", array, 0.1)
+    cache.commit()
+
+    for reader in (cache, opened()):
+        for _ in range(2):
+            found = reader.read(["key"]).values["key"]
+            assert isinstance(found, np.ndarray)
+            assert np.array_equal(found, array)
+            found[:] = -1.0
+
+
 def test_memory_maps_share_a_descriptor(opened: Open) -> None:
     """Arrays that are read as memory maps hold no more descriptors than there are shards."""
     one = opened(codec="memmap")

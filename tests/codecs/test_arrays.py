@@ -218,3 +218,42 @@ def test_masked_arrays_come_back_by_pickle() -> None:
     assert type(back) is type(array)
     assert back.data.tolist() == [1.5, 2.5]
     assert back.mask.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("codec", ["tree", "memmap"])
+def test_arrays_that_differ_in_their_elements_alone(codec: str) -> None:
+    """What was learnt of the first array of a shape and dtype is right for the others, and for no other array."""
+    arrays = [np.arange(400, dtype=dtype).reshape(shape) for dtype in ("<f4", "<i4") for shape in ((20, 20), (400,))]
+    arrays += [np.asfortranarray(arrays[0]), -arrays[0]]
+    first = [join(dump(array, codec)) for array in arrays]
+    again = [join(dump(array, codec)) for array in arrays]
+
+    assert again == first
+    for array, payload in zip(arrays * 2, first + again, strict=True):
+        name = dump(array, codec).codec
+        assert exactly_equal(load(name, payload), array) or codec == "memmap"
+        loaded = load(name, payload)
+        assert isinstance(loaded, np.ndarray)
+        assert (loaded.dtype, loaded.shape, loaded.strides) == (array.dtype, array.shape, array.strides)
+        assert np.array_equal(loaded, array)
+        assert loaded.flags.writeable == (codec == "tree")
+        with pytest.raises(ValueError, match=r"left|short|size"):
+            load(name, memoryview(bytes(payload) + b"more"))
+        with pytest.raises(ValueError, match=r"left|short|size"):
+            load(name, payload[:-1])
+
+
+def test_memory_that_was_read_for_one_array() -> None:
+    """A payload that may be written to becomes the array; one of many arrays in it does not keep the others in memory."""
+    array = np.arange(1000.0)
+    alone, pair = (dump(value) for value in (array, [array, array + 1, array + 2]))
+    memory = bytearray(join(alone))
+
+    kept = load(alone.codec, memoryview(memory))
+    parts = load(pair.codec, memoryview(bytearray(join(pair))))
+
+    assert isinstance(kept, np.ndarray)
+    assert np.shares_memory(kept, np.frombuffer(memory, np.uint8))
+    assert kept.flags.writeable
+    assert isinstance(parts, list)
+    assert all(part.base is None and part.flags.writeable for part in parts)

@@ -84,7 +84,7 @@ def write_all(fd: int, parts: Sequence[Buffer], path: str) -> None:
     try:
         for first in range(0, len(parts), _IOV):
             some = parts[first : first + _IOV]
-            wanted = sum(len(part) for part in some)
+            wanted = sum(map(len, some))
             done = os.writev(fd, some)
             if done < wanted:
                 rest = memoryview(b"".join(some))[done:]
@@ -215,6 +215,17 @@ class File:
             parts.append(data)
             have += len(data)
         return b"".join(parts)
+
+    def read_own(self, size: int, offset: int) -> bytearray:
+        """As `pread`, into memory that may be written to."""
+        if size > _BIG:
+            size = max(0, min(size, self.stat().st_size - offset))
+        data = bytearray(size)
+        have = os.preadv(self.fd, [data], offset)
+        if have < size:
+            rest = self.pread(size - have, offset + have)
+            data[have:] = rest
+        return data
 
     def stat(self) -> os.stat_result:
         return os.fstat(self.fd)

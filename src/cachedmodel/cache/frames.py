@@ -135,7 +135,7 @@ def pack_record(
     """The frame at `offset` as a list of buffers; the parts of the payload are not copied."""
     name = codec.encode()
     views = [part if isinstance(part, bytes) else memoryview(part).cast("B") for part in parts]
-    length = sum(len(view) for view in views)
+    length = sum(map(len, views))
     if len(views) == 1:
         payload_sum = xxh3_64_intdigest(views[0])
     else:
@@ -148,7 +148,7 @@ def pack_record(
     tail = padding(length, 8)
     fixed = HEAD.pack(RECORD, flags, len(name), len(key), len(meta) + len(lead) + length + len(tail), 0)[:_UNSEEDED]
     checksum = xxh3_64_intdigest(fixed + meta, (seed ^ offset) & _MASK)
-    return [fixed + checksum.to_bytes(8, "little") + meta + lead, *views, tail]
+    return [fixed + checksum.to_bytes(8, "little") + meta + lead, *views, *([tail] if tail else ())]
 
 
 def pack_block(

@@ -34,13 +34,17 @@ class Holder(tp.Protocol):
 class Where:
     """A value or failure that is not in a column: which frame of which shard holds it."""
 
-    __slots__ = ("failed", "offset", "shard", "size")
+    __slots__ = ("failed", "offset", "record", "shard", "size")
 
-    def __init__(self, shard: Holder, offset: int, size: int, failed: bool) -> None:
+    def __init__(
+        self, shard: Holder, offset: int, size: int, failed: bool, record: frames.Record | None = None
+    ) -> None:
         self.shard: Holder = shard
         self.offset: int = offset
         self.size: int = size
         self.failed: bool = failed
+        #: The head of a large one, once it was read: its payload takes one read then.
+        self.record: frames.Record | None = record if size > _SMALL else None
 
 
 def record_at(file: File, data: bytes, seed: int, offset: int, size: int) -> frames.Record:
@@ -65,21 +69,21 @@ class Reader:
         """A record and its payload; Unreadable if it is not what was written."""
         assert where.shard.header is not None
         file = open_files.get(where.shard.path)
+        if where.record is not None:
+            return where.record, self._large(file, where, where.record)
         data = self._bytes(file, where.offset, where.size)
         record = record_at(file, data, where.shard.header.seed, where.offset, where.size)
         start = record.start - where.offset
-        if record.codec.startswith(MAPPED_CODEC) and record.length:
-            view = where.shard.view(file, record.start, record.length)
-        elif len(data) - start < record.length:
-            view = memoryview(file.pread(record.length, record.start))
-        elif where.size <= _SMALL:
-            # A copy: what a codec keeps of it must not keep all that was read ahead.
-            view = memoryview(data[start : start + record.length])
-        else:
-            view = memoryview(data)[start : start + record.length]
-        if len(view) != record.length or not frames.payload_holds(view, record.checksum):
-            raise Unreadable("a value is damaged")
-        return record, view
+        if where.size > _SMALL or (record.codec.startswith(MAPPED_CODEC) and record.length):
+            return record, self._large(file, where, record)
+        # A copy: what a codec keeps of it must not keep all that was read ahead.
+        return record, _checked(memoryview(data[start : start + record.length]), record)
+
+    def _large(self, file: File, where: Where, record: frames.Record) -> memoryview:
+        """The payload of a record whose head is known: mapped, or in memory of its own, which its value may keep."""
+        if record.codec.startswith(MAPPED_CODEC):
+            return _checked(where.shard.view(file, record.start, record.length), record)
+        return _checked(memoryview(file.read_own(record.length, record.start)), record)
 
     def _bytes(self, file: File, offset: int, size: int) -> bytes:
         """Bytes from `offset` on: all of the frame, unless it is large."""
@@ -95,3 +99,9 @@ class Reader:
         self._file, self._start = file, offset
         self._data = file.pread(max(size, self._ahead), offset)
         return self._data[:size]
+
+
+def _checked(payload: memoryview, record: frames.Record) -> memoryview:
+    if len(payload) != record.length or not frames.payload_holds(payload, record.checksum):
+        raise Unreadable("a value is damaged")
+    return payload

@@ -14,6 +14,7 @@ Stop = tp.Literal["end", "torn", "damaged", "sealed"]
 
 _CHUNK = 1 << 22
 _FIRST_CHUNK = 1 << 14
+_PAST_PAYLOAD = 1 << 10
 
 
 class _Incomplete(Torn):
@@ -63,7 +64,7 @@ class Scanner:
                 return position + at, "damaged"
             position += at
             # Past a payload that was skipped, the next head is likely to be followed by another.
-            chunk = max(needed, _FIRST_CHUNK if at > len(data) else _CHUNK)
+            chunk = max(needed, _PAST_PAYLOAD if at > len(data) else _CHUNK)
         return position, "end"
 
     def _add(self, kind: int, size: int, data: bytes, at: int, offset: int, end: int, sink: dict[str, object]) -> int:

@@ -321,7 +321,7 @@ class Shard:
     def _hit(self, record: frames.Record, offset: int, size: int) -> object:
         if record.flags & frames.DELETES or offset in self.bad:
             return columns.DELETED
-        return Where(self, offset, size, bool(record.flags & frames.FAILED))
+        return Where(self, offset, size, bool(record.flags & frames.FAILED), record)
 
     def view(self, file: File, start: int, length: int) -> memoryview:
         """A part of the file as a memory map, of which there is one for a sealed shard, and few for a growing one."""

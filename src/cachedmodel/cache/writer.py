@@ -88,7 +88,7 @@ class ShardWriter:
 
     def _add(self, parts: Sequence[Buffer]) -> None:
         self._parts.extend(parts)
-        self.position += sum(len(part) for part in parts)
+        self.position += sum(map(len, parts))
 
     def commit(self, *, sync: bool = False) -> None:
         """Makes visible what was added; OSError with the path if that fails."""
@@ -123,4 +123,4 @@ class ShardWriter:
 
 def _joined(parts: list[Buffer]) -> list[Buffer]:
     # Few buffers a writev cost less when they are small, and no copy when they are large.
-    return parts if sum(len(part) for part in parts) > 1 << 16 else [b"".join(parts)]
+    return parts if sum(map(len, parts)) > 1 << 16 else [b"".join(parts)]

@@ -1,8 +1,9 @@
 """numpy: arrays of every dtype, scalars and dtypes. What is not exactly an ndarray (masked arrays, ...) is declined.
 
-An array comes back writable, and independent of the payload; with the codec ``memmap``, as a read-only view of it. The
-order of the axes in memory (C, Fortran, transposed) stays if there are no gaps; other arrays come back in C order. Two
-arrays that are views of the same memory come back as two, as with pickle.
+An array comes back writable, and in memory of its own, which is that of a payload that may be written to, if little else is in
+it; with the codec ``memmap``, as a read-only view of the payload. The order of the axes in memory (C, Fortran, transposed) stays
+if there are no gaps; other arrays come back in C order. Two arrays that are views of the same memory come back as two, as with
+pickle.
 """
 
 from __future__ import annotations
@@ -70,11 +71,16 @@ def _restore_array(state: State, views: bool) -> Array:
     if isinstance(content, list):
         return array
     if not views:
-        return array.copy(order="K")
+        return array if _is_owner(content) and array.flags.aligned else array.copy(order="K")
     if not array.flags.aligned:
         array = array.copy(order="K")
     array.flags.writeable = False
     return array
+
+
+def _is_owner(content: memoryview) -> bool:
+    """True if the memory was read for this very array, which may keep it: it can be written to, and little else is in it."""
+    return not content.readonly and 2 * len(content) > len(memoryview(content.obj))
 
 
 def _elements(description: object, shape: tuple[int, ...], elements: list[object]) -> Array:

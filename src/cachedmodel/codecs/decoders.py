@@ -73,6 +73,8 @@ def _kind(reader: Reader) -> object:
     if count > 64:
         raise ValueError("a state is too long")
     state = tuple(reader.nodes(count))
+    if not reader.depth and reader.position == len(reader.data) and reader.end == len(reader.payload):
+        reader.learn(kind.restore, state)
     return reader.keep(kind.restore(state, reader.views))
 
 

@@ -13,11 +13,17 @@ from collections.abc import Callable
 from itertools import accumulate, pairwise
 
 from .base import ALIGNMENT
-from .writer import MAX_DEPTH
+from .writer import MAX_DEPTH, is_plain
 
 LoadNamed = Callable[[str, memoryview, bool], object]
 
 _NUMBERS = frozenset(b"dbhiq")
+
+Restore = Callable[[tuple[tp.Any, ...], bool], object]
+
+#: What to do with the only buffer of a value, by skeleton and size of the payload: arrays of a map often differ in it alone.
+_known: dict[tuple[bytes, int], tuple[Restore, tuple[object, ...], int]] = {}
+_MOST_KNOWN, _LONGEST_KNOWN = 256, 1024
 
 DECODERS: list[Callable[[Reader], object]] = []
 """Decoder of each tag, by its code."""
@@ -40,6 +46,7 @@ class Reader:
 
     __slots__ = (
         "allow_pickle",
+        "buffers",
         "classes",
         "data",
         "depth",
@@ -61,6 +68,7 @@ class Reader:
         self.position: int = 0
         self.data: bytes = b""
         self.end: int = 0  # of what was used of the payload
+        self.buffers: int = -1  # where what lies beside the skeleton begins
         self.depth: int = 0
         self.hashed: int = 0
         self.met: list[object] = []
@@ -77,6 +85,11 @@ class Reader:
             self.end = self.position + size
             self.data = bytes(payload[self.position : self.end])
             self.position = 0
+            self.buffers = self.end + -self.end % ALIGNMENT
+            known = _known.get((self.data, len(payload)))
+            if known is not None:
+                restore, state, start = known
+                return restore((*state, payload[start:]), self.views)
         else:
             self.data = bytes(payload)
             self.end = len(payload)
@@ -183,6 +196,18 @@ class Reader:
         values = self.column()
         self.hashed -= 1
         return values
+
+    def learn(self, restore: Restore, state: tuple[object, ...]) -> None:
+        """Notes how the whole value is made of its buffer, if it is of this state, and the last part is the only buffer."""
+        *plain, content = state or (None,)
+        if type(content) is not memoryview or content.obj is not self.payload.obj or not all(map(is_plain, plain)):
+            return
+        start = len(self.payload) - len(content)
+        if start != self.buffers or not len(content) or len(self.data) > _LONGEST_KNOWN:
+            return
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[self.data, len(self.payload)] = restore, tuple(plain), start
 
     def keep(self, value: object) -> object:
         """Remembers a value that later nodes may refer to."""

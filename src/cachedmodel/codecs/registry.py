@@ -201,7 +201,7 @@ def _load_named(codec: str, payload: memoryview, allow_pickle: bool) -> object:
         )
     load_payload = load_pickle if codec == PICKLE else _codecs[known(codec)].load
     try:
-        return load_payload(payload)
+        return load_payload(payload.toreadonly())
     except CacheError:
         raise
     except Exception as error:

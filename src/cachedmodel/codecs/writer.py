@@ -27,10 +27,28 @@ COLUMNS: dict[type, Callable[[Writer, tp.Any], bool]] = {}
 """Packs a column of values of exactly this type, or declines."""
 
 
+#: What comes before the only buffer of a value, by its kind, the rest of its state and the size of the buffer: arrays of a
+#: map often differ in it alone.
+_heads: dict[tuple[object, ...], bytes] = {}
+_MOST_HEADS, _LONGEST_HEAD = 256, 1024
+
+
 class Writer:
     """Collects the nodes and buffers of one value; each object that is met again is written once."""
 
-    __slots__ = ("buffers", "classes", "depth", "expansions", "hashed", "memo", "met", "out", "pickled", "shapes")
+    __slots__ = (
+        "buffers",
+        "classes",
+        "depth",
+        "expansions",
+        "hashed",
+        "lone",
+        "memo",
+        "met",
+        "out",
+        "pickled",
+        "shapes",
+    )
 
     def __init__(self) -> None:
         self.out: bytearray = bytearray()
@@ -41,6 +59,7 @@ class Writer:
         self.expansions: int = 0
         self.memo: dict[int, int] = {}  # id → index in `met`; -1 while the object is being written
         self.met: list[object] = []  # also keeps the objects alive, so that ids are not used again
+        self.lone: tuple[object, ...] | None = None  # key of `_heads`, if the whole value is one of those
         self.shapes: dict[tuple[str, ...], int] = {}
         self.classes: dict[type, int] = {}
 
@@ -144,6 +163,13 @@ class Writer:
             raise
         except Exception as error:  # of a library whose newer version we do not know
             raise Declined(f"cannot be reduced ({type(error).__name__}: {error})") from error
+        if not self.out and state and type(state[-1]) is memoryview and len(state[-1]) > INLINE:
+            *plain, content = state
+            if all(map(is_plain, plain)):
+                self.lone = kind.name, len(content), *plain
+                if self.lone in _heads:
+                    self.buffers.append([content])
+                    return
         self.out += b"K"
         self.text(kind.name)
         self.size(len(state))
@@ -179,6 +205,9 @@ class Writer:
         """All that was written."""
         if not self.buffers:
             return Payload(codec, (self.out,), self.pickled)
+        head = _heads.get(self.lone) if self.lone is not None else None
+        if head is not None:
+            return Payload(codec, (head, *self.buffers[0]), self.pickled)
         skeleton, self.out = self.out, bytearray(b"B")
         self.size(len(skeleton))
         parts: list[Buffer] = [self.out, skeleton]
@@ -188,7 +217,18 @@ class Writer:
             parts.append(_ZEROS[:padding])
             parts.extend(buffer)
             end += padding + sum(map(len, buffer))
+        if self.lone is not None and len(self.buffers) == 1 and sum(map(len, parts[:-1])) <= _LONGEST_HEAD:
+            if len(_heads) >= _MOST_HEADS:
+                _heads.clear()
+            _heads[self.lone] = b"".join(parts[:-1])
         return Payload(codec, parts, self.pickled)
+
+
+def is_plain(value: object) -> bool:
+    """True if it can be shared by many values: nobody can change it, and it equals nothing of another type."""
+    if type(value) is tuple:
+        return all(map(is_plain, value))
+    return type(value) in (str, int)
 
 
 def name_of(cls: type) -> str:
