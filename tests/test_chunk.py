@@ -15,6 +15,7 @@ import pytest
 
 import cachedmodel as cm
 from cachedmodel.engine import Call
+from cachedmodel.submission import travelling
 from tests.executors.calls import until
 
 
@@ -46,7 +47,7 @@ def submit_and_die(place: Path) -> None:
     call = Call(preempted(place, cluster="local").values._work(), {"1": 1, "3": 3})
     part = call.claim(call.prepare())
     assert part is not None
-    (place / "job").write_bytes(pickle.dumps(call.travelling(part.keys)))
+    (place / "job").write_bytes(pickle.dumps(travelling(call, part.keys)))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -103,7 +104,7 @@ def test_a_job_that_is_queued_again_computes_the_rest(mode: str, tmp_path: Path)
         (tmp_path / "computed").unlink()
     (tmp_path / "go").touch()
     call = Call(preempted(tmp_path, cluster="local", mode=mode).values._work(), {"1": 1, "2": 2, "3": 3})
-    data = pickle.dumps(call.travelling(call.prepare()))
+    data = pickle.dumps(travelling(call, call.prepare()))
     with pytest.raises(KeyboardInterrupt):
         pickle.loads(data)()
 

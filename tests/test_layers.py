@@ -28,6 +28,8 @@ LAYERS = (
     ("binding", "jobs"),
     ("stream",),
     ("engine",),
+    ("starting",),
+    ("known",),
     ("home", "work"),
     ("submission",),
     ("part", "waits", "chunk"),
@@ -61,7 +63,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("state", "binding"): _TYPES_ONLY,
     ("state", "methods"): _TYPES_ONLY,
     ("state", "model"): _TYPES_ONLY,
-    ("submission", "engine"): _TYPES_ONLY,
+    ("submission", "starting"): _TYPES_ONLY,
 }
 
 # Not needed to define a model; each costs a user of `import cachedmodel` tens of milliseconds.

@@ -1,4 +1,4 @@
-"""Every error of the package, as a tree.
+"""Every error of the package, as a tree; and which errors are the machinery's.
 
 CachedModelError
 ├── DefinitionError (TypeError)     a class, a method or a function is declared in a way that cannot work

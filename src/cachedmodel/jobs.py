@@ -9,11 +9,12 @@ import time
 import typing as tp
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-from .engine import Call, known_parts
+from .engine import Call
 from .errors import InfraError, JobLostError
 from .executors import Handle, Status, find_on_slurm
 from .outcomes import Raised
 from .progress import Bar
+from .starting import known_parts
 from .stream import item_error, item_errors
 from .submission import recorded_job, submit
 from .work import INLINE, Work

@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 
 from .dropping import give_up
-from .engine import Call, next_stride
+from .engine import Call
 from .errors import ItemErrors, is_machinery
 from .outcomes import Raised
 from .progress import Bar
+from .starting import next_stride
 from .submission import POOLS, submit, workers
 from .work import INLINE, Work
 

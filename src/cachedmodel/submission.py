@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import getpass
 import json
 import logging
@@ -10,20 +12,26 @@ import os
 import time
 import typing as tp
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from .cache import Keeper, files
+from .cache.lives import me
+from .chain import chain
+from .chunk import Chunk, open_cache
 from .executors import attach, get_executor, resolve_cluster, usable_cores, was_submitted
 from .part import Part, watch
+from .workdir import InWorkDir
 
 if tp.TYPE_CHECKING:
-    from .engine import Call
     from .executors import Handle
     from .infra import Infra
+    from .starting import Starting
 
 logger: logging.Logger = logging.getLogger("cachedmodel")
 POOLS = ("threadpool", "processpool")
 _RECORD = "job.json"
+_JOB_FLUSH_S = 1.0
+_POOL_FLUSH_S = 0.02
 _MOST_JOBS = 128  # of one map on a cluster, unless it says otherwise
 
 #: Settings that an executor is given under their own name.
@@ -50,7 +58,7 @@ def chunks(infra: Infra, keys: Sequence[str]) -> list[Sequence[str]]:
     return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
-def submit(calls: Sequence[Call], max_jobs: int | None = None, *, log: bool = True) -> bool:
+def submit(calls: Sequence[Starting], max_jobs: int | None = None, *, log: bool = True) -> bool:
     """Has what is missing of several calls computed: as few arrays as their settings allow, without waiting.
 
     Parameters
@@ -72,7 +80,7 @@ def submit(calls: Sequence[Call], max_jobs: int | None = None, *, log: bool = Tr
     Exception
         What the executor says of a submission that cannot be. Nothing stays claimed then.
     """
-    groups: dict[str, list[tuple[Call, Part]]] = defaultdict(list)
+    groups: dict[str, list[tuple[Starting, Part]]] = defaultdict(list)
     for call in calls:
         for keys in chunks(call.work.infra, call.prepare()):
             part = call.claim(keys)
@@ -98,7 +106,7 @@ def _group(infra: Infra) -> str:
     return repr([infra.__dict__[name] for name in names])
 
 
-def _submit_group(group: Sequence[tuple[Call, Part]], max_jobs: int | None) -> None:
+def _submit_group(group: Sequence[tuple[Starting, Part]], max_jobs: int | None) -> None:
     infra = group[0][0].work.infra
     cluster = resolve_cluster(infra.cluster)
     assert cluster is not None
@@ -110,7 +118,7 @@ def _submit_group(group: Sequence[tuple[Call, Part]], max_jobs: int | None) -> N
         survive_submitter=infra.survive_submitter,
     )
     code = infra.workdir.prepare(os.path.join(logs, "code")) if infra.workdir is not None and logs else None
-    callables = [part.run.drive if part.run is not None else call.travelling(part.keys, code) for call, part in group]
+    callables = [part.run.drive if part.run is not None else travelling(call, part.keys, code) for call, part in group]
     handles = executor.submit(callables, max_jobs=min(filter(None, (max_jobs, infra.max_jobs)), default=None))
     submitted = time.time()
     last: dict[str, Handle] = {}  # of the jobs of a map, by folder
@@ -129,7 +137,27 @@ def _submit_group(group: Sequence[tuple[Call, Part]], max_jobs: int | None) -> N
     watch(part for _, part in group)
 
 
-def _log(submitted: Sequence[tuple[Call, Part]], arrays: int) -> None:
+def travelling(call: Starting, keys: Sequence[str], code: os.PathLike[str] | None = None) -> Callable[[], object]:
+    """A callable for another process, which runs it in the copy `code` of the user's code, if there is one."""
+    work, cache, is_pool = call.work, call.work.cache, call.work.infra.cluster in POOLS
+    assert cache is not None
+    identity = cache.options.header_identity()
+    options = dataclasses.replace(cache.options, accept=None, job_alive=None, identity=identity)
+    chunk = Chunk(
+        name=work.name,
+        scope=work.scope,
+        compute=work.compute,
+        items={key: call.items[key] for key in keys},
+        stored={key: cache.version(key) for key in call.irreplaceable(keys)},
+        open_cache=functools.partial(open_cache, cache.folder, cache.root, cache.single, options),
+        chain=chain.get(),
+        flush_s=_POOL_FLUSH_S if is_pool else _JOB_FLUSH_S,
+        submitter="" if is_pool else me().life,
+    )
+    return chunk if code is None else InWorkDir(os.fspath(code), chunk)
+
+
+def _log(submitted: Sequence[tuple[Starting, Part]], arrays: int) -> None:
     names = sorted({call.work.name for call, _ in submitted})
     logs = next((part.handle.folder for _, part in submitted if part.handle is not None), None)
     logger.info(

@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 
-from .cache import Cache, Options
+from .cache import Cache, Options, Replace
 from .errors import CacheError
 from .infra import Infra
 from .outcomes import Pace, Target
@@ -15,6 +15,7 @@ from .run import Compute
 from .submission import POOLS
 
 INLINE = (None, "debug")
+_REPLACE: dict[str, Replace] = {"cached": "nothing", "retry": "failures", "force": "all", "read-only": "nothing"}
 
 
 class Memory:
@@ -99,6 +100,11 @@ class Work:
     def keep(self) -> dict[str, object] | None:
         """Where results are kept in memory, if they are."""
         return self.memory.results if self.infra.keep_in_ram or self.infra.folder is None else None
+
+    @property
+    def replace(self) -> Replace:
+        """What may be stored of items that are claimed all the same."""
+        return _REPLACE[self.infra.mode]
 
     def target(self) -> Target:
         """Where outputs go that are computed here."""
