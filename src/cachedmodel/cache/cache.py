@@ -40,8 +40,9 @@ class Cache:
         self.options: Options = options
         self.single = single
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._claims = Claims(folder, root, single=single)
+        # Made when they are needed, which a hit is not: claims, and the condition that a thread waits on.
+        self._known_claims: Claims | None = None
+        self._awaited: threading.Condition | None = None
         store = Entry if single else Sharded
         self._store: Entry | Sharded = store(folder, options, self._lock, self._committed)
         #: What a commit in the background could not do; raised by the next call that writes.
@@ -177,7 +178,7 @@ class Cache:
         """Deletes the entries of the keys; None: all."""
         with self._lock:
             self._store.delete(keys)
-            self._changed.notify_all()
+            self._tell()
 
     @contextlib.contextmanager
     def flush_every(self, seconds: float) -> Iterator[None]:
@@ -210,8 +211,20 @@ class Cache:
             raise error
 
     def _committed(self, keys: Iterable[str]) -> None:
-        self._claims.stored(keys)
-        self._changed.notify_all()
+        if self._known_claims is not None:
+            self._known_claims.stored(keys)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wakes the threads that wait."""
+        if self._awaited is not None:
+            self._awaited.notify_all()
+
+    @property
+    def _claims(self) -> Claims:
+        if self._known_claims is None:
+            self._known_claims = Claims(self.folder, self.root, single=self.single)
+        return self._known_claims
 
     # -- claims
 
@@ -263,19 +276,19 @@ class Cache:
         with self._lock:
             self._store.share()
             self._claims.end(keys, self.options)
-            self._changed.notify_all()
+            self._tell()
 
     def hand_over(self, keys: Sequence[str], keeper: Keeper) -> None:
         """Makes the claims of this process on these keys those of a job."""
         with self._lock:
             self._claims.end(keys, self.options, keeper)
-            self._changed.notify_all()
+            self._tell()
 
     def end_job(self, keeper: Keeper) -> None:
         """Ends the claims of a job in this folder: called by the job when it is done, or by who knows that it is."""
         with self._lock:
             self._claims.end_job(keeper, self.options)
-            self._changed.notify_all()
+            self._tell()
 
     def holders(self, keys: Sequence[str], replace: Replace = "nothing") -> dict[str, Keeper]:
         """The living keepers, this process among them, of those keys that are not stored."""
@@ -292,12 +305,14 @@ class Cache:
         deadline = None if timeout is None else time.monotonic() + timeout
         delay = _POLL_S
         while True:
-            with self._changed:
+            with self._lock:
                 left = delay if deadline is None else min(delay, deadline - time.monotonic())
                 if len(self.holders(keys, replace)) < len(set(keys)) or left <= 0:
                     return
+                if self._awaited is None:
+                    self._awaited = threading.Condition(self._lock)
                 # Woken at once by what another thread of this process does, else by the clock.
-                if not self._changed.wait(left):
+                if not self._awaited.wait(left):
                     delay = min(1.5 * delay, _SLOW_POLL_S)
 
     # -- ending
@@ -306,7 +321,8 @@ class Cache:
         """Commits, seals the shard of this process, and tidies up its claims; the cache can be used again."""
         with self._lock:
             self._store.close()
-            self._claims.tidy(self.options)
+            if self._known_claims is not None:
+                self._known_claims.tidy(self.options)
 
     def end(self) -> None:
         """Closes, and ends the claims of this process, as at its exit."""
@@ -314,13 +330,13 @@ class Cache:
             try:
                 self._store.close()
             finally:
-                self._claims.end_all(self.options)
-                self._changed.notify_all()
+                if self._known_claims is not None:
+                    self._known_claims.end_all(self.options)
+                self._tell()
 
     def _forget(self) -> None:
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._claims = Claims(self.folder, self.root, single=self.single)
+        self._known_claims = self._awaited = None
         self._late_error = None
         self._store.lock = self._lock
         self._store.forget()
