@@ -27,7 +27,9 @@ import pytest
 
 import cachedmodel as cm
 from cachedmodel import uid
-from cachedmodel.identity import Baseline, Identity, NotInUid
+from cachedmodel.differing import Baseline
+from cachedmodel.identity import Identity
+from cachedmodel.schema import NotInUid
 
 GOLDEN: dict[str, tp.Any] = json.loads(Path(__file__).with_name("golden.json").read_text())
 NOON = datetime.datetime(2020, 7, 1, 12)

@@ -19,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cachedmodel as cm
+from cachedmodel.differing import Baseline
 from cachedmodel.errors import UidError
-from cachedmodel.identity import Baseline, Identity, NotInUid
+from cachedmodel.identity import Identity
+from cachedmodel.schema import NotInUid
 
 Model = pydantic.BaseModel
 

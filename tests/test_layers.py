@@ -40,7 +40,8 @@ LAYERS = (
     ("codecs",),
     ("clone", "config", "dropping", "forks", "naming", "progress", "provenance", "state"),
     (
-        *("infra", "identity", "schema", "readable", "uid", "uidarrays", "classpath"),
+        *("infra", "identity", "differing", "schema", "readable"),
+        *("uid", "uidarrays", "containers", "atoms", "classpath"),
         *("confdict", "confkeys", "confplain", "confsimple", "confyaml", "workdir"),
     ),
     ("errors",),

@@ -30,7 +30,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachedmodel import uid
+from cachedmodel import containers, uid
 from cachedmodel.classpath import class_path
 from cachedmodel.errors import UidError
 
@@ -572,9 +572,9 @@ def test_each_change_in_place_is_seen(value: tp.Any, change: tp.Callable[[tp.Any
     encoding = uid.Encoding()
     encoding.value(value)
 
-    assert uid.is_same(encoding.watched)
+    assert containers.is_same(encoding.watched)
     change(value)
-    assert not uid.is_same(encoding.watched)
+    assert not containers.is_same(encoding.watched)
 
 
 @pytest.mark.parametrize("value", [np.zeros(3), Numbers([1]), [np.zeros(3)]])

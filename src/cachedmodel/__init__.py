@@ -16,12 +16,12 @@ from .errors import (
 )
 from .executors import Status
 from .functions import to_config, to_config_model, with_infra
-from .identity import NotInUid
 from .infra import Infra, InfraDict
 from .methods import Map, Task, task
 from .methods import map as map  # noqa: A004  # used as cm.map, and left out of __all__: it hides the builtin
 from .model import CachedModel
 from .resolution import defaults
+from .schema import NotInUid
 from .workdir import WorkDir
 
 if tp.TYPE_CHECKING:

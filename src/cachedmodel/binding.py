@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from . import config as _config
 from . import uid as _uid
 from .cache import Cache, Options, files
+from .classpath import class_path
 from .confdict import ConfDict
 from .errors import UidError
 from .home import Home, home_of, name_of
@@ -188,7 +189,7 @@ class Bound:
         model = self._model
         known = Identity(model, home.baseline(), home.excluded(model))
         if home.owner is not home.cls:  # the parent's method may call what this class overrides
-            encoding = _uid.canonical([known.uid, _uid.class_path(home.cls)])
+            encoding = _uid.canonical([known.uid, class_path(home.cls)])
             known.rename(_uid.text(f"{home.cls.__name__},{known.uid}", encoding))
         self._known = known
         states.of(model).frozen = True

@@ -6,8 +6,9 @@ import typing as tp
 
 import pydantic
 
-from . import identity
 from .confdict import ConfDict
+from .differing import Shown
+from .schema import fields_of
 
 _SCALARS = frozenset((type(None), bool, int, float, str, bytes))
 
@@ -22,7 +23,7 @@ def counted(model: pydantic.BaseModel, exclude: frozenset[str]) -> ConfDict:
     return ConfDict.from_nested(_counted(model, exclude, ()))
 
 
-def different(shown: tp.Iterable[identity.Shown], exclude: frozenset[str] = frozenset()) -> ConfDict:
+def different(shown: tp.Iterable[Shown], exclude: frozenset[str] = frozenset()) -> ConfDict:
     """What differs from the defaults that count, from an identity's ``shown``."""
     out: dict[str, tp.Any] = {}  # Any: nested dicts of values of fields
     for names, value, _ in shown:
@@ -42,10 +43,17 @@ def _counted(value: tp.Any, exclude: frozenset[str], names: tuple[str, ...]) -> 
     if isinstance(value, pydantic.RootModel):
         return _counted(value.root, exclude, names)
     if isinstance(value, pydantic.BaseModel):
-        fields = identity.counting(value, exclude, names)
+        fields = _counting(value, exclude, names)
         return {name: _counted(field, exclude, (*names, name)) for name, field in fields.items()}
     if isinstance(value, dict):
         return {key: _counted(item, exclude, names) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_counted(item, exclude, names) for item in value)
     return value
+
+
+def _counting(model: pydantic.BaseModel, exclude: frozenset[str], names: tuple[str, ...]) -> dict[str, object]:
+    """The fields of a model that count, by name; `names` lead to the model."""
+    values = {field.name: model.__dict__[field.name] for field in fields_of(type(model))}
+    values.update(model.__pydantic_extra__ or {})
+    return {name: value for name, value in values.items() if ".".join((*names, name)) not in exclude}

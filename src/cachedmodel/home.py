@@ -9,7 +9,8 @@ import typing as tp
 
 from . import uid as _uid
 from .cache import baseline
-from .identity import Baseline
+from .classpath import class_path
+from .differing import Baseline
 from .infra import Infra
 from .provenance import Provenance
 from .resolution import for_method
@@ -64,7 +65,7 @@ class Home:
             self.infra.__dict__["mode"] = "cached"
         self.owner: type[CachedModel] = _owner(method, cls)
         self.name: str = name_of(method, cls)
-        self.path: str = f"{_uid.class_path(self.owner).replace(':', '.')}.{method.name}"
+        self.path: str = f"{class_path(self.owner).replace(':', '.')}.{method.name}"
         names = method.fixed_exclude
         self.exclude: frozenset[str] | None = None if names is None else frozenset(("infra", *names))
         self.root: str = "" if self.infra.folder is None else os.fspath(self.infra.folder)

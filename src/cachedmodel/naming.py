@@ -11,7 +11,7 @@ import typing as tp
 from collections.abc import Callable, Mapping
 
 from . import uid as _uid
-from .classpath import MAIN
+from .classpath import MAIN, class_path
 from .errors import DefinitionError, UidError
 
 
@@ -32,7 +32,7 @@ def cache_name(cls: type, namespace: Mapping[str, tp.Any], by_statement: bool) -
     """
     generic = cls.__dict__["__pydantic_generic_metadata__"]
     if generic["origin"] is not None:
-        return _uid.class_path(cls)
+        return class_path(cls)
     module, is_named = _module(cls.__module__)
     name = cls.__qualname__
     if not is_named or not by_statement or "<locals>" in name:
@@ -86,12 +86,12 @@ def _type_name(annotation: object, cls: type) -> str:
         return f"{tp.get_origin(annotation)!r}[{','.join(_type_name(arg, cls) for arg in args)}]"
     if not isinstance(annotation, type) or annotation is cls:  # which has no path yet
         return re.sub(" at 0x[0-9a-f]+", "", repr(annotation))
-    return _uid.class_path(annotation)
+    return class_path(annotation)
 
 
 def _content(cls: tp.Any, namespace: Mapping[str, tp.Any]) -> list[str]:
     """Fields and source of a class."""
-    parts = [_uid.class_path(base) for base in cls.__mro__[1:] if base.__module__ != "builtins"]
+    parts = [class_path(base) for base in cls.__mro__[1:] if base.__module__ != "builtins"]
     for name, info in sorted(cls.__pydantic_fields__.items()):
         if name != "infra":
             parts += [name, _type_name(info.annotation, cls), _text(info.default, ()), _text(info.default_factory, ())]

@@ -7,25 +7,15 @@ import typing as tp
 from .errors import UidError
 
 if tp.TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
+
+    from .containers import Walk
 
 _SHORT = 64
 _CHUNK = 1 << 20
 
 
-class Encoding(tp.Protocol):
-    """What is needed of `uid.Encoding`."""
-
-    opaque: bool
-
-    def value(self, value: tp.Any) -> bytes:  # Any: whatever a field can hold
-        """The encoding of any value."""
-
-    def sequence(self, tag: bytes, values: Collection[object]) -> bytes:
-        """The encoding of a sequence."""
-
-
-def of_numpy(self: Encoding, value: tp.Any) -> tuple[str, list[bytes]]:  # Any: an array, a scalar or a dtype
+def of_numpy(self: Walk, value: tp.Any) -> tuple[str, list[bytes]]:  # Any: an array, a scalar or a dtype
     """The encoding of an array, a scalar or a dtype of np.
 
     Raises
@@ -55,7 +45,7 @@ def _dtype(dtype: tp.Any) -> object:
     return [dtype.itemsize, [[name, _dtype(field[0]), *field[1:]] for name, field in fields]]
 
 
-def _contents(self: Encoding, array: tp.Any) -> Iterator[bytes]:
+def _contents(self: Walk, array: tp.Any) -> Iterator[bytes]:
     """The content of an array; of a structured one field by field, for what is between the fields is undefined."""
     import numpy as np
 
@@ -100,7 +90,7 @@ def hashed(size: int, chunks: tp.Iterable[tp.Any]) -> bytes:
     return b"h%d:" % size + state.digest()
 
 
-def of_torch(self: Encoding, value: tp.Any) -> tuple[str, list[bytes]]:  # Any: a tensor, a dtype or a device
+def of_torch(self: Walk, value: tp.Any) -> tuple[str, list[bytes]]:  # Any: a tensor, a dtype or a device
     """The encoding of a dense tensor, wherever it is, of a dtype or of a device of torch.
 
     Raises
