@@ -66,6 +66,26 @@ def test_the_method_is_closed_when_a_run_is_stopped() -> None:
     assert list(run.results) == ["1"]
 
 
+def test_a_stop_that_is_interrupted_holds_up_nobody() -> None:
+    """An interruption in the clean-up of the method is raised; whoever advances the run then sees it end."""
+
+    def compute(items: list[int]) -> Iterator[int]:
+        try:
+            yield from items
+        finally:
+            raise KeyboardInterrupt
+
+    run = make(compute, "1", "2")
+    run.drive("1")
+    with pytest.raises(KeyboardInterrupt):
+        run.stop()
+
+    run.drive()
+
+    assert run.finished
+    assert list(run.results) == ["1"]
+
+
 def test_another_thread_sees_results_as_they_come() -> None:
     """Who waits is woken; who drives takes turns."""
     go = threading.Event()

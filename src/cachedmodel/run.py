@@ -153,8 +153,10 @@ class Run:
             if self.finished or self._driver is not None:
                 return
             self._driver = threading.get_ident()  # nobody begins to advance it meanwhile
-        self._finish()
-        self._driver = None
+        try:
+            self._finish()
+        finally:
+            self._driver = None
 
     def leave(self) -> None:
         """In a forked child: it is the parent's, whose threads may hold its lock; what was computed so far is known."""
