@@ -40,7 +40,11 @@ def _versions() -> dict[str, str]:
     from importlib import metadata
 
     try:
-        package = metadata.version("cachedmodel")
+        about = metadata.distribution("cachedmodel")
+        # Not about.version: a parser of mails would be imported for this line.
+        lines = (about.read_text("METADATA") or "").splitlines()
+        found = [line.removeprefix("Version: ") for line in lines[:3] if line.startswith("Version: ")]
+        package = found[0] if found else about.version
     except metadata.PackageNotFoundError:  # used from a source tree that was never installed
         package = "unknown"
     return {"python": ".".join(map(str, sys.version_info[:3])), "cachedmodel": package}
