@@ -22,7 +22,7 @@ LAYERS = (
     ("",),
     ("functions",),
     ("model",),
-    ("bound",),
+    ("bound", "classbody"),
     ("methods",),
     ("boundmethods",),
     ("binding", "jobs"),

@@ -191,6 +191,20 @@ def test_environment_is_read_when_a_model_is_made(tmp_path: Path, monkeypatch: p
     assert first.infra.clone_obj({"infra.mode": "retry"}).infra.folder == tmp_path / "cache"
 
 
+@pytest.mark.parametrize("folder", ["cache", Path("cache"), "./cache"])
+def test_relative_folder_is_below_todays_directory(
+    folder: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same settings, given again after a change of directory, mean a folder below the new one."""
+    (tmp_path / "sub").mkdir()
+    found = []
+    for place in (tmp_path, tmp_path / "sub", tmp_path):
+        monkeypatch.chdir(place)
+        found.append(Plain(infra={"folder": folder}).infra.folder)
+
+    assert found == [tmp_path / "cache", tmp_path / "sub" / "cache", tmp_path / "cache"]
+
+
 def test_wrong_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that cannot be read says which it is."""
     monkeypatch.setenv("CACHEDMODEL_MAX_JOBS", "many")

@@ -247,7 +247,9 @@ class Resolver:
             value = value.given
         if type(value) is not dict:
             return self._resolved(value)
-        key: tuple[object, ...] | None = (*value.items(), *map(type, value.values()))  # True == 1 == 1.0
+        folder = str(value.get("folder") or "/")
+        here = "" if folder[:1] in ("/", "~", "$") else os.getcwd()  # where a relative folder is
+        key: tuple[object, ...] | None = (*value.items(), *map(type, value.values()), here)  # True == 1 == 1.0
         try:
             found = self._seen.get(tp.cast("tuple[object, ...]", key))
         except TypeError:  # holds dicts
@@ -362,7 +364,5 @@ def _dumped(infra: object, info: core_schema.SerializationInfo) -> object:
 
 
 def _is_lasting(settings: _Settings) -> bool:
-    """True if settings mean the same whenever they are given: their paths depend on no directory, user or variable."""
-    if os.path.isabs(settings.get("folder") or "/"):
-        return all("$" not in str(value) and "~" not in str(value) for value in settings.values())
-    return False
+    """True if settings mean the same whenever they are given in one directory: they name no user or variable."""
+    return all("$" not in str(value) and "~" not in str(value) for value in settings.values())
