@@ -103,7 +103,7 @@ class Call(Starting):
             return False
         held = cache.holders([key for key in self.unknown() if key not in self._parts], self.work.replace)
         part = Part([key for key, other in held.items() if other == keeper])
-        part.submitted_as(handle)
+        part.handle = handle
         self._parts.update(dict.fromkeys(part.keys, part))
         return True
 

@@ -80,10 +80,6 @@ class Part:
         """Has `call` called once, when it is seen that the part ended."""
         self._on_end.append(call)
 
-    def submitted_as(self, handle: Handle) -> None:
-        """Says what the executor gave for it."""
-        self.handle = handle
-
     @property
     def finished(self) -> bool:
         """True once nothing more is to come."""

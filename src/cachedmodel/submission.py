@@ -123,7 +123,7 @@ def _submit_group(group: Sequence[tuple[Starting, Part]], max_jobs: int | None) 
     submitted = time.time()
     last: dict[str, Handle] = {}  # of the jobs of a map, by folder
     for (call, part), handle in zip(group, handles, strict=True):
-        part.submitted_as(handle)
+        part.handle = handle
         cache = call.work.cache
         if cache is not None and handle.folder is not None and handle.job_id is not None:
             where = os.path.relpath(handle.folder, cache.root)
