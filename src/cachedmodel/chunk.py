@@ -50,7 +50,7 @@ class Chunk:
     flush_s
         Seconds after which others see what was computed, at the latest.
     submitter
-        The life of who claimed the items for a job, and may die before the claims are the job's; "" if it waits for the end.
+        The life of who claimed the items, and may die before this ends: unless the claims are the job's, they are taken over.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Chunk:
     open_cache: Callable[[], Cache]
     chain: Chain
     flush_s: float
-    submitter: str = ""
+    submitter: str
 
     def __call__(self) -> None:
         token = chain.set(self.chain)
@@ -92,8 +92,8 @@ class Chunk:
         return run
 
     def _claim(self, cache: Cache) -> tuple[list[str], set[str]]:
-        """Items claimed here, since their submitter could not make its claims the job's yet; and those that others compute."""
-        if not self.submitter or ranks()[1] > 1:
+        """Items claimed here, where their submitter has not made its claims the job's; and those that others compute."""
+        if ranks()[1] > 1:
             return [], set()
         held = cache.holders(list(self.items), "all")
         job = {key for key, keeper in held.items() if keeper.kind == "job" and keeper.life == self.submitter}

@@ -139,7 +139,7 @@ def _submit_group(group: Sequence[tuple[Starting, Part]], max_jobs: int | None) 
 
 def travelling(call: Starting, keys: Sequence[str], code: os.PathLike[str] | None = None) -> Callable[[], object]:
     """A callable for another process, which runs it in the copy `code` of the user's code, if there is one."""
-    work, cache, is_pool = call.work, call.work.cache, call.work.infra.cluster in POOLS
+    work, cache = call.work, call.work.cache
     assert cache is not None
     identity = cache.options.header_identity()
     options = dataclasses.replace(cache.options, accept=None, job_alive=None, identity=identity)
@@ -151,8 +151,8 @@ def travelling(call: Starting, keys: Sequence[str], code: os.PathLike[str] | Non
         stored={key: cache.version(key) for key in call.irreplaceable(keys)},
         open_cache=functools.partial(open_cache, cache.folder, cache.root, cache.single, options),
         chain=chain.get(),
-        flush_s=_POOL_FLUSH_S if is_pool else _JOB_FLUSH_S,
-        submitter="" if is_pool else me().life,
+        flush_s=_POOL_FLUSH_S if work.infra.cluster in POOLS else _JOB_FLUSH_S,
+        submitter=me().life,
     )
     return chunk if code is None else InWorkDir(os.fspath(code), chunk)
 

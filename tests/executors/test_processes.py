@@ -146,6 +146,28 @@ def test_workers_end_when_the_program_was_killed(tmp_path: Path) -> None:
     calls.until(lambda: process_id(worker).endswith(":"))
 
 
+def test_workers_end_in_the_midst_of_a_call_when_the_program_was_killed(tmp_path: Path) -> None:
+    """What nobody waits for any more is not computed to its end, by a child of the worker neither."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, signal, time\n"
+        "from cachedmodel.executors import get_executor\n"
+        "def call():\n"
+        "    child = os.fork()\n"
+        "    if child:\n"
+        "        pathlib.Path('pids').write_text(f'{os.getpid()} {child} ')\n"
+        "    signal.pause()\n"
+        "get_executor('processpool').submit([call])\n"
+        "while not os.path.exists('pids') or not pathlib.Path('pids').read_text().endswith(' '):\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=False, timeout=60)
+
+    for pid in (tmp_path / "pids").read_text().split():
+        calls.until(lambda pid=pid: process_id(int(pid)).endswith(":"))  # type: ignore[misc]
+
+
 def test_a_lost_worker_is_noticed_though_its_children_live(tmp_path: Path) -> None:
     """A child of the call holds the worker's socket open; it is ended with the worker."""
     note = tmp_path / "pid"

@@ -76,7 +76,9 @@ def torture(place: Path, route: str, plan: Torture, seed: int = 1) -> None:
     """Runs two writers of the same items, and kills them and theirs at random moments; then all is looked at."""
     choose = random.Random(seed)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.test_kills", "cachedmodel.engine"])
+    context.set_forkserver_preload(
+        ["tests.faults.test_kills", "cachedmodel.engine", "cachedmodel.boundmethods", "cachedmodel.stream"]
+    )
     writers: list[BaseProcess] = []
     for kill in range(plan.kills):
         while len(writers) < 2:

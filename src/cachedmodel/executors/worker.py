@@ -6,11 +6,14 @@ import contextlib
 import dataclasses
 import os
 import pickle
+import select
 import signal
 import sys
+import threading
 from multiprocessing.connection import Connection
 
 from cachedmodel.executors.cores import set_share
+from cachedmodel.executors.exits import kill_group
 from cachedmodel.executors.outcome import run_dumped
 from cachedmodel.executors.places import set_place
 
@@ -69,10 +72,19 @@ class _Place:
 def serve(fd: int) -> None:
     """Runs calls until the parent is gone or sends none for a while."""
     os.set_inheritable(fd, False)
+    threading.Thread(target=_end_with_parent, args=(fd,), name="cachedmodel-parent", daemon=True).start()
     connection = Connection(fd)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while connection.poll(IDLE_S):
             connection.send_bytes(ENDED + _run(pickle.loads(connection.recv_bytes()), connection))
+
+
+def _end_with_parent(fd: int) -> None:
+    """Ends this process, and what it started, in the midst of a call too: whoever asked for it is gone."""
+    hang_up = select.poll()
+    hang_up.register(fd, 0)  # which is told whatever is asked for
+    hang_up.poll()
+    kill_group(os.getpid())
 
 
 def _run(message: Message, connection: Connection) -> bytes:
