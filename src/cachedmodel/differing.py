@@ -9,7 +9,7 @@ import pydantic
 
 from . import uid as _uid
 from .atoms import atoms, tagged
-from .containers import containers, items_of
+from .containers import Watched, containers, items_of
 from .errors import UidError
 from .schema import EXTRA, Field, fields_of, tag_of
 
@@ -158,7 +158,7 @@ class Pass(_uid.Encoding):
     _row: Row | None = None
 
     def __init__(self, baseline: Baseline, exclude: frozenset[str]) -> None:
-        self.watched = []
+        self.watched: list[Watched] = []
         self.baseline = baseline
         self.exclude = exclude
         self.shown: list[Shown] = []

@@ -59,7 +59,8 @@ class Home:
     __slots__ = ("cls", "exclude", "folder", "infra", "is_alive", "method", "name", "owner", "path", "root")
 
     def __init__(self, method: Method, cls: type[CachedModel], infra: Infra, arrived: bool) -> None:
-        self.cls, self.method = cls, method
+        self.cls: type[CachedModel] = cls
+        self.method: Method = method
         self.infra: Infra = for_method(infra, method.name, method.settings)
         if arrived and self.infra.mode == "force":
             self.infra.__dict__["mode"] = "cached"

@@ -60,6 +60,7 @@ class Starting(Known):
         True if what is missing is not to be computed any more.
     """
 
+    work: Work
     is_cancelled: bool = False
     _is_settled = False
     _claimed_at = math.inf

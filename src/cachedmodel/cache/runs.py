@@ -36,7 +36,7 @@ class Source:
         #: Deletions among them that are older than the grace period.
         self.old_deletions = 0
         #: For each row: 1 if nothing newer is said of its key.
-        self.live = bytearray()
+        self.live: bytearray = bytearray()
 
     @property
     def is_large(self) -> bool:
@@ -55,7 +55,7 @@ class Plan:
     def __init__(self, folder: str, grace_s: float) -> None:
         self.folder = folder
         self.grace_s = grace_s
-        self.now = time.time()
+        self.now: float = time.time()
         #: Deletions that were made before may be forgotten.
         self.since: float = self.now - grace_s
         self.notes: list[str] = []

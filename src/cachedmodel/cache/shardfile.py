@@ -236,7 +236,9 @@ class Tally:
     """What there is in a file: how many values, failures and deletions."""
 
     def __init__(self) -> None:
-        self.values = self.failures = self.deletions = 0
+        self.values: int = 0
+        self.failures: int = 0
+        self.deletions: int = 0
 
     def add(self, frame: Frame) -> None:
         """Counts the rows of a frame."""

@@ -57,7 +57,11 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.files = self.size = self.values = self.failures = self.deletions = 0
+        self.files: int = 0
+        self.size: int = 0
+        self.values: int = 0
+        self.failures: int = 0
+        self.deletions: int = 0
         self.findings: list[Finding] = []
 
     def add(self, tally: Tally) -> None:
