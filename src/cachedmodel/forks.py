@@ -1,4 +1,4 @@
-"""Forks beside threads: none is made while another thread imports something.
+"""Forks beside threads: none is made while another thread imports something, as far as that can be seen.
 
 The child would wait for ever for the lock of that module, which belongs to a thread that it does not have. This package
 imports in the midst of its work what it needs then, also in threads, so it is for this package to prevent it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import threading
 import time
 
@@ -30,4 +31,15 @@ def _wait_for_imports() -> None:
         time.sleep(_LOOK_S)
 
 
-os.register_at_fork(before=_wait_for_imports)
+def _import_anew() -> None:
+    """In a child: what another thread was importing all the same, having begun just before the fork, is not imported yet."""
+    me = threading.get_ident()
+    locks = getattr(getattr(importlib, "_bootstrap", None), "_module_locks", {})
+    for name, lock in list(locks.items()):
+        if getattr(lock(), "owner", None) not in (None, me):
+            del locks[name]
+            if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+                del sys.modules[name]
+
+
+os.register_at_fork(before=_wait_for_imports, after_in_child=_import_anew)
