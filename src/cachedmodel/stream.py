@@ -51,8 +51,8 @@ def stream(work: Work, items: Iterable[tp.Any], keys: Keys, *, return_errors: bo
 
 
 def few(kept: Mapping[str, object], items: Iterable[tp.Any], uid: Callable[[tp.Any], str]) -> list[object] | None:
-    """The outputs of the items of a short list, if all are kept in memory: without whatever streaming takes."""
-    if type(items) not in (list, tuple) or len(tp.cast("Sized", items)) > _FEW:
+    """The outputs of a few items, if all are kept in memory: without whatever streaming takes."""
+    if type(items) not in (list, tuple, range) or len(tp.cast("Sized", items)) > _FEW:
         return None
     values = []
     try:
