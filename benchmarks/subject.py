@@ -39,6 +39,23 @@ def task(a: int, b: float, e: list[int], lr: float) -> float:
     return a + b + e[-1] + lr
 
 
+def compute(
+    a: int,
+    b: float,
+    c: str,
+    d: bool,
+    e: list[int],
+    f: str,
+    g: object,
+    h: float,
+    i: str,
+    j: int,
+    optimizer: Spec,
+) -> float:
+    """The same as a function of all fields, for libraries to which its name and arguments are its identity."""
+    return task(a, b, e, optimizer["lr"])
+
+
 def task_of(config: Spec) -> float:
     """What the task of a configuration must return."""
     return task(config["a"], config["b"], config["e"], config["optimizer"]["lr"])

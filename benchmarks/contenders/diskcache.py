@@ -13,23 +13,6 @@ _BATCH = 10_000
 _ABSENT = object()
 
 
-def compute(
-    a: int,
-    b: float,
-    c: str,
-    d: bool,
-    e: list[int],
-    f: str,
-    g: object,
-    h: float,
-    i: str,
-    j: int,
-    optimizer: subject.Spec,
-) -> float:
-    """A task; its name and arguments are its identity."""
-    return subject.task(a, b, e, optimizer["lr"])
-
-
 class Contender:
     """Tasks by `memoize`; maps by `get` and `set`, many items a transaction."""
 
@@ -37,7 +20,7 @@ class Contender:
 
     def open(self, folder: str) -> None:
         self.cache = diskcache.Cache(folder, size_limit=2**36)
-        self.compute = self.cache.memoize()(compute)
+        self.compute = self.cache.memoize()(subject.compute)
 
     def config(self, spec: subject.Spec) -> subject.Spec:
         return spec

@@ -10,23 +10,6 @@ import joblib
 from benchmarks import subject
 
 
-def compute(
-    a: int,
-    b: float,
-    c: str,
-    d: bool,
-    e: list[int],
-    f: str,
-    g: object,
-    h: float,
-    i: str,
-    j: int,
-    optimizer: subject.Spec,
-) -> float:
-    """A task; its name and arguments are its identity."""
-    return subject.task(a, b, e, optimizer["lr"])
-
-
 def output(kind: str, item: int) -> tp.Any:
     """The output of an item."""
     return subject.FUNCTIONS[kind](item)
@@ -38,7 +21,7 @@ class Contender:
     most_items = 1_000
 
     def open(self, folder: str) -> None:
-        self.compute = joblib.Memory(folder, verbose=0).cache(compute)
+        self.compute = joblib.Memory(folder, verbose=0).cache(subject.compute)
 
     def config(self, spec: subject.Spec) -> subject.Spec:
         return spec

@@ -34,8 +34,7 @@ _POLL_MAX_S = 0.5
 class Call(Starting):
     """Some items of one method, looked up, started and waited for. Parameters and attributes are those of `Starting`."""
 
-    is_cancelled: bool = False
-
+    is_cancelled: bool
     _missed: str | None = None  # what was looked for just now, and is not stored
 
     def look(self, keys: Iterable[str] | None = None, expected: int = 0) -> Call:

@@ -6,6 +6,7 @@ import multiprocessing
 import threading
 import typing as tp
 from collections.abc import Iterable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def ask(place: str, number: int, size: int, method: str, cluster: str | None) ->
         append(Path(place) / "outcome", f"{number} {str(error).replace(' ', '-')}")
 
 
+def everyone_is_told(processes: tp.Sequence[BaseProcess], size: int, place: Path) -> None:
+    """Runs processes that ask in a circle: each of the `size` that ask is told, and nothing is stored or left behind."""
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+
+    outcomes = lines(place / "outcome")
+    assert sorted(number for number, _ in outcomes) == [str(number) for number in range(size)]
+    assert all("asked-for-by-its-own-computation" in text for _, text in outcomes)
+    assert not [*(place / "cache").rglob(".wait-*")]
+    assert not [*(place / "cache").rglob("entry")]
+
+
 @pytest.mark.parametrize(
     ("size", "method", "cluster"),
     [
@@ -74,17 +90,7 @@ def test_a_circle_of_processes(size: int, method: str, cluster: str | None, tmp_
     processes = [
         context.Process(target=ask, args=(str(tmp_path), number, size, method, cluster)) for number in range(size)
     ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
-
-    outcomes = lines(tmp_path / "outcome")
-    assert sorted(number for number, _ in outcomes) == [str(number) for number in range(size)]
-    assert all("asked-for-by-its-own-computation" in text for _, text in outcomes)
-    assert not [*(tmp_path / "cache").rglob(".wait-*")]
-    assert not [*(tmp_path / "cache").rglob("entry")]
+    everyone_is_told(processes, size, tmp_path)
 
 
 def ask_in_threads(place: str, numbers: tp.Sequence[int], size: int, method: str, cluster: str | None) -> None:
@@ -117,17 +123,7 @@ def test_a_circle_of_threads_and_processes(
         context.Process(target=ask_in_threads, args=(str(tmp_path), numbers, size, method, cluster))
         for numbers in groups
     ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
-
-    outcomes = lines(tmp_path / "outcome")
-    assert sorted(number for number, _ in outcomes) == [str(number) for number in range(size)]
-    assert all("asked-for-by-its-own-computation" in text for _, text in outcomes)
-    assert not [*(tmp_path / "cache").rglob(".wait-*")]
-    assert not [*(tmp_path / "cache").rglob("entry")]
+    everyone_is_told(processes, size, tmp_path)
 
 
 class Nested(cm.CachedModel):
