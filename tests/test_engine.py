@@ -32,13 +32,14 @@ def test_a_task_is_computed_once(cluster: str | None, tmp_path: Path) -> None:
 
 @every
 def test_a_failure_is_stored_and_raised_again_by_type(cluster: str | None, tmp_path: Path) -> None:
-    """The exception has its own type, says where it was raised, and is not computed again."""
+    """The exception has its own type, says where it was raised and what has it computed again, and is not computed again."""
     xp = experiment(tmp_path, cluster, n=3, act="fail")
 
     for model in (xp, xp, experiment(tmp_path, cluster, n=3, act="fail")):
         with pytest.raises(OwnError, match="3") as caught:
             model.double()
         assert "in double" in "".join(traceback.format_exception(caught.value))
+    assert "infra.mode='retry' computes anew" in caught.value.__notes__[-1]
     assert notes(tmp_path) == ["double 3"]
     assert xp.double.status() == "failed"
     assert not xp.double.is_cached()

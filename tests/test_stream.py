@@ -164,6 +164,16 @@ def test_errors_may_be_returned(cluster: str | None, tmp_path: Path) -> None:
     assert isinstance(error, OwnError)
 
 
+def test_a_wrong_call_is_refused(tmp_path: Path) -> None:
+    """By the call itself, and nothing else is told."""
+    xp = experiment(tmp_path)
+    with pytest.raises(TypeError, match="'int' object is not iterable"):
+        xp.doubles(tp.cast("list[int]", 3))
+    gc.collect()
+    with pytest.raises(ValueError, match="on_error='skip': it is 'raise' or 'return'"):
+        xp.doubles([1], on_error=tp.cast("tp.Literal['return']", "skip"))
+
+
 @quick
 def test_an_endless_input_raises_at_the_failure(cluster: str | None, tmp_path: Path) -> None:
     """There is no end to wait for."""

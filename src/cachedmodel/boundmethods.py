@@ -138,6 +138,8 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
             if self._known is None or self._known.mutable:
                 self._identity()
             return tp.cast("Iterator[Y_co]", iter(values))
+        if on_error not in ("raise", "return"):
+            raise ValueError(f"on_error={on_error!r}: it is 'raise' or 'return'")
         work = self._work()
         return tp.cast("Iterator[Y_co]", stream(work, items, method.keys, return_errors=on_error == "return"))
 

@@ -197,9 +197,11 @@ class Infra(pydantic.BaseModel):
             raise InfraError(f"logs {value!r} is no folder's name: only {{folder}} and {{user}} are filled in")
         return value
 
-    @pydantic.field_validator("version")
+    @pydantic.field_validator("version", mode="before")
     @classmethod
-    def _is_name(cls, value: str) -> str:
+    def _is_name(cls, value: object) -> str:
+        if not isinstance(value, str):
+            raise InfraError(f"version is a text, not {value!r}: write {str(value)!r}")
         if not _VERSION.fullmatch(value):
             raise InfraError(
                 f"version {value!r} is part of a folder's name: use 1 to 64 letters, digits and '_.+-', not a '.' first"

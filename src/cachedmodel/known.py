@@ -83,7 +83,10 @@ class Known:
                 keep.update(zip(found.values, map(read_only, found.values.values()), strict=True))
             self._take_values(found.values)
             for key, failure in found.failures.items():
-                where = f"{self.work.target().describe(key)}, stored in {cache.folder!r}"
+                where = (
+                    f"{self.work.target().describe(key)}: this failure is stored in {cache.folder!r}, and raised again;"
+                    " infra.mode='retry' computes anew"
+                )
                 self._take_error(key, failure.exception(allow_pickle=self.work.infra.allow_pickle, where=where))
 
     def _take(self, outcomes: Mapping[str, object]) -> None:

@@ -93,6 +93,7 @@ class Feed:
     """
 
     def __init__(self, work: Work, items: Iterable[tp.Any], keys: Keys) -> None:
+        self._calls: deque[tuple[Call, list[str]]] = deque()  # first: what is no iterable has a __del__ all the same
         self.work: Work = work
         self._is_inline = work.infra.cluster in INLINE
         self._is_pool = work.infra.cluster in POOLS
@@ -103,7 +104,6 @@ class Feed:
         self._keys = keys
         self._chunk = work.infra.chunk_size * (1 if self._is_inline else workers(work.infra))
         self._pull = self._chunk
-        self._calls: deque[tuple[Call, list[str]]] = deque()
         self._ahead: tuple[list[tp.Any], list[str]] | None = None  # pulled, and not all in memory
         self._began = 0.0
         self._has_computed = False
