@@ -170,3 +170,29 @@ class Greedy(Study):
             print(f"taken: {len(taken)}0 MB", flush=True, file=sys.stderr)
         until(self.gate.exists, 60.0)
         return len(taken)
+
+
+class Asking(Study):
+    """Has another number squared, and waits for that."""
+
+    other: int = 1
+
+    @cm.task
+    def value(self) -> int:
+        self.note("asks")
+        return 1 + Square(log=self.log, number=self.other, infra=self.infra).value()
+
+
+class Beside(Study):
+    """Sees how many of its kind run beside it."""
+
+    @cm.task
+    def value(self) -> int:
+        folder = self.log.with_name("running")
+        folder.mkdir(exist_ok=True)
+        own = folder / str(self.number)
+        own.touch(exist_ok=False)  # or it is computed a second time
+        time.sleep(0.3)  # so that others would overlap, if they could
+        self.note(f"{self.number} {len(os.listdir(folder))}")
+        own.unlink()
+        return self.number**2

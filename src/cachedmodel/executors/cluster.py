@@ -115,7 +115,8 @@ class ClusterExecutor:
             tp.cast("float | None", self._parameters.get(name)) for name in ("timeout_min", "mem_gb")
         )
         name = slurm.cluster_name() if self._cluster == "slurm" else ""
-        batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began, most, name, mem_gb)
+        arrays = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
+        batch = Batch(self._cluster, jobs[0].num_tasks, timeout_min, "", began, most, name, mem_gb, arrays)
         write_record(os.path.join(folder, BATCH), batch)
         if self._cluster == "slurm":
             return [attach_job(self._cluster, folder, job.job_id) for job in jobs]

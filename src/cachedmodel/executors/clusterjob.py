@@ -49,7 +49,8 @@ class JobCall:
             stop_when_run_again(files, rank)
         remove(files.raised(rank))  # of a run before the job was queued again
         sys.path[1:1] = [folder for folder in self.path if folder not in sys.path]
-        set_place(SlurmPlace(files) if environment.cluster == "slurm" else _Place(files))
+        place = SlurmPlace(files) if environment.cluster == "slurm" else _Place(files)
+        set_place(place)
         set_ranks(rank, environment.num_tasks)
         try:
             pickle.loads(self.call)()
@@ -60,6 +61,8 @@ class JobCall:
         except BaseException as error:
             write_bytes(files.raised(rank), Raised.of(error).dumps())
             raise
+        finally:
+            place.end()
 
     def checkpoint(self) -> DelayedSubmission:
         """What runs when the job was preempted and is queued again: the same; what it had stored, it finds."""
@@ -77,6 +80,9 @@ class _Place:
 
     def take_back(self) -> None:
         remove(self._files.waits)
+
+    def end(self) -> None:
+        """Nothing is lent: it is taken back at once."""
 
 
 class _Signals:

@@ -60,6 +60,7 @@ class Batch:
     max_jobs: int = 0
     cluster_name: str = ""
     mem_gb: float | None = None
+    arrays: list[str] = dataclasses.field(default_factory=list)
 
 
 R = tp.TypeVar("R", Started, Ended, Batch)

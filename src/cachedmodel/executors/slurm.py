@@ -154,6 +154,12 @@ _accounts: dict[str, tuple[float, dict[str, Seen]]] = {}
 _accounts_lock = threading.Lock()
 
 
+def states_of(array: str) -> dict[str, str] | None:
+    """States of the queued and running jobs of an array, by their ids; None if Slurm does not answer."""
+    text = ask("squeue", f"--jobs={array}", "--all", "--noheader", "--array", "--Format=JobArrayID:|,State:|")
+    return None if text is None else dict(line.split("|")[:2] for line in text.splitlines())
+
+
 def cancel(job_id: str) -> None:
     """Asks Slurm to cancel a job."""
     ask("scancel", "--quiet", job_id)
@@ -162,12 +168,12 @@ def cancel(job_id: str) -> None:
 
 def cluster_name() -> str:
     """The name of the cluster, which tells its ids from another's; "" if it does not answer."""
-    return _settings.get("ClusterName", "")
+    return settings.get("ClusterName", "")
 
 
 def max_array_size() -> int:
     """One more than the largest index of an array."""
-    return _number(_settings.get("MaxArraySize", "")) or 1001
+    return _number(settings.get("MaxArraySize", "")) or 1001
 
 
 def log_folder(job_id: str) -> str:
@@ -213,7 +219,7 @@ class _Settings(dict[str, str]):
         return super().get(name, default)
 
 
-_settings = _Settings()
+settings: _Settings = _Settings()
 
 
 def is_configured() -> bool:
