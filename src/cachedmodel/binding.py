@@ -140,7 +140,7 @@ class Bound:
             Of those, only what differs from the defaults that count; implies `uid`.
         """
         if exclude_defaults:
-            return _config.different(self._identity().shown, self._exclude())
+            return _config.different(self._identity().shown(), self._exclude())
         return _config.counted(self._model, self._exclude()) if uid else _config.whole(self._model)
 
     def iter_cached(self) -> Iterator[tp.Any]:  # Any: the model's own type, which infra.iter_cached() knows
@@ -286,7 +286,7 @@ class Bound:
         for name, conf in (
             ("config.yaml", self.config(uid=False)),
             ("full-uid.yaml", self.config()),
-            ("uid.yaml", _config.different(identity.shown, self._exclude())),
+            ("uid.yaml", _config.different(identity.shown(), self._exclude())),
         ):
             files.publish(os.path.join(folder, name), [conf.to_yaml().encode()], permissions)
 

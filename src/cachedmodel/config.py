@@ -26,7 +26,7 @@ def counted(model: pydantic.BaseModel, exclude: frozenset[str]) -> ConfDict:
 def different(shown: tp.Iterable[Shown], exclude: frozenset[str] = frozenset()) -> ConfDict:
     """What differs from the defaults that count, from an identity's ``shown``."""
     out: dict[str, tp.Any] = {}  # Any: nested dicts of values of fields
-    for names, value, _ in shown:
+    for names, _, value, _ in shown:
         inner = out
         for name in names[:-1]:
             inner = inner.setdefault(name, {})

@@ -17,8 +17,8 @@ _NEVER = object()
 #: Types of which equal values have one encoding.
 _EXACT = frozenset((type(None), bool, int, str, bytes))
 _MAX_PLACES = 4096
-#: Names that lead to a field, its value, and what to call it where that says more than the value.
-Shown = tuple[tuple[str, ...], object, str]
+#: Names that lead to a field, the same as they are shown, its value, and what to call it where that says more than the value.
+Shown = tuple[tuple[str, ...], str, object, str]
 
 
 class Row:
@@ -26,7 +26,7 @@ class Row:
 
     __slots__ = (
         *("atom", "contained", "default", "digest", "field", "head", "index", "inner", "kind", "name", "names", "path"),
-        *("same", "whole"),
+        *("same", "title", "whole"),
     )
 
     def __init__(self, field: Field, path: str, names: tuple[str, ...]) -> None:
@@ -36,6 +36,7 @@ class Row:
         self.same: tuple[bytes, bytes] | None = field.same
         self.path: str = path
         self.names: tuple[str, ...] = names  # that lead to it
+        self.title: str = title_of(names)
         self.index: int = 0  # among the rows of its place
         self.atom: object = _NEVER  # the default itself, where it cannot change: no need to encode it
         self.kind: object = _NEVER  # its type, where what equals it and has this type has its encoding
@@ -50,6 +51,9 @@ class Place(tp.NamedTuple):
     """What a class holds at one place of the schema."""
 
     rows: tuple[Row, ...]
+    plan: tuple[
+        tuple[str, object, object, Row], ...
+    ]  # of each row its name, `atom` and `kind`, which most values are done with
     wholes: list[bytes]  # name and encoding of each default: what a model holds that differs nowhere
     extra: Row
     left_out: tuple[str, ...]  # paths of the fields that do not count
@@ -106,7 +110,8 @@ class Baseline:
                 self._places.clear()
             extra, is_frozen = Row(EXTRA, f"{prefix}+", names), bool(cls.model_config.get("frozen"))
             wholes = [row.whole for row in counting]
-            place = Place(counting, wholes, extra, tuple(sorted(left_out)), is_frozen)
+            plan = tuple((row.name, row.atom, row.kind, row) for row in counting)
+            place = Place(counting, plan, wholes, extra, tuple(sorted(left_out)), is_frozen)
             self._places[cls, prefix, exclude] = place
         return place
 
@@ -184,11 +189,10 @@ class Pass(_uid.Encoding):
         every = place.wholes.copy()
         name = ""
         try:
-            for row in place.rows:
-                name = row.name
+            for name, atom, exact, row in place.plan:
                 value = state[name]
                 kind = type(value)
-                if value is row.atom or (kind is row.kind and value == row.atom):
+                if value is atom or (kind is exact and value == atom):
                     continue
                 before, label = len(shown), ""
                 encode = atoms(kind)
@@ -205,7 +209,7 @@ class Pass(_uid.Encoding):
                     del shown[before:]
                     continue
                 if len(shown) == before:
-                    shown.append((row.names, value, label))
+                    shown.append((row.names, row.title, value, label))
                 parts.append(part)
             if model.__pydantic_extra__:
                 for name, value in sorted(model.__pydantic_extra__.items()):
@@ -229,7 +233,7 @@ class Pass(_uid.Encoding):
         if ".".join(names) in self.exclude:
             return []
         encoding, whole, label = self.at(value, row)
-        self.shown.append((names, value, label))
+        self.shown.append((names, title_of(names), value, label))
         head = _uid.canonical(name)
         return [(tagged("extra", head, encoding), tagged("extra", head, whole))]
 
@@ -280,6 +284,11 @@ class Pass(_uid.Encoding):
             b"<5:model%d;%b%b" % (len(parts) + 1, tag, b"".join(parts)),
             b"<5:model%d;%b%b" % (len(every) + 1, tag, b"".join(every)),
         )
+
+
+def title_of(names: tuple[str, ...]) -> str:
+    """What comes before the value of a field in the readable part of a uid."""
+    return f"{'.'.join(names)}="
 
 
 def _is_model(value: object) -> bool:

@@ -38,8 +38,6 @@ class Identity:
     ----------
     uid
         Its name, "default" if nothing differs from the defaults that count.
-    shown
-        The fields that differ.
     mutable
         True if something in it can change in place.
 
@@ -49,21 +47,38 @@ class Identity:
         If a value cannot be told apart faithfully, naming its field.
     """
 
-    _complete: bytes | None = None
+    __slots__ = (
+        "_baseline",
+        "_complete",
+        "_exclude",
+        "_model",
+        "_opaque",
+        "_own",
+        "_watched",
+        "_whole",
+        "mutable",
+        "uid",
+    )
 
     def __init__(self, model: pydantic.BaseModel, baseline: Baseline, exclude: frozenset[str] = frozenset()) -> None:
         found = Pass(baseline, exclude)
         encoding, self._whole = found.top(model)
+        self._complete: bytes | None = None
         self._model, self._baseline, self._exclude = model, baseline, exclude
         self.uid: str = _uid.text(readable(found.shown), encoding) if encoding else "default"
         self._own = self.uid
         self._watched, self._opaque = found.watched, found.opaque
-        self.shown: list[Shown] = found.shown
         self.mutable: bool = found.opaque or bool(found.watched)
 
     def rename(self, uid: str) -> None:
         """Gives it another uid, of a method that asks for more than the configuration."""
         self.uid = uid
+
+    def shown(self) -> list[Shown]:
+        """The fields that differ from the defaults that count."""
+        found = Pass(self._baseline, self._exclude)  # few are asked: not kept
+        found.top(self._model)
+        return found.shown
 
     def is_unchanged(self) -> bool:
         """Whether the model still is what it was."""

@@ -21,11 +21,11 @@ _LENGTH = 40
 _LOW, _HIGH = -1 << 127, 1 << 127
 
 
-def readable(shown: tp.Iterable[tuple[tuple[str, ...], object, str]]) -> str:
+def readable(shown: tp.Iterable[tuple[object, str, object, str]]) -> str:
     """The fields that differ as one line, from an identity's ``shown``."""
     texts = []
     value: tp.Any  # whatever a field can hold
-    for names, value, label in shown:
+    for _, title, value, label in shown:
         kind = type(value)
         if kind is str:
             label = value[:_LENGTH]
@@ -35,7 +35,7 @@ def readable(shown: tp.Iterable[tuple[tuple[str, ...], object, str]]) -> str:
             label = str(value)
         elif not label:
             label = _short(kind, _other)(value)[:_LENGTH]
-        texts.append(f"{'.'.join(names)}={label}")
+        texts.append(title + label)
     return ",".join(texts)
 
 
