@@ -35,12 +35,12 @@ _told: set[tuple[str, int | None]] = set()
 class Pace:
     """How quickly the items of a method come.
 
-    Each item is committed by itself, so that it can be handed out before the next is computed; when very many come in
-    a moment, some share a commit, which costs much more than they do.
+    Each item is committed by itself, so that it can be handed out before the next is computed; when many come in a
+    moment, some share a commit, which costs much more than they do.
     """
 
     _QUICK_S = 1e-4
-    _MANY = 64
+    _MANY = 32
 
     def __init__(self) -> None:
         self._quick = 0
@@ -116,7 +116,9 @@ class Outcomes:
         #: Small values of one column that came in a moment, and are not given to the cache yet; their seconds.
         self._gathered: dict[str, object] = {}
         self._times: list[float] = []
-        self._column, self._spent = 0, 0.0
+        self._column = 0
+        #: Seconds that those took which came in a moment, and are not shown yet.
+        self._spent = 0.0
 
     def put(self, key: str, outcome: object, seconds: float) -> bool:
         """Stores a value, or what was raised; True if all that was stored so far is on disk."""
@@ -128,14 +130,13 @@ class Outcomes:
                 self._column = column
             self._gathered[key] = outcome
             self._times.append(seconds)
-            self._spent += seconds
-            return self._store_gathered() if self._spent > _GATHER_S or len(self._times) >= _GATHER_MOST else False
+            return self._store_gathered() if self._is_due(seconds, len(self._times)) else False
         self._store_gathered()
         if self._target.keep is not None and type(outcome) not in _PLAIN:
             read_only(outcome)
         try:
             if self.cache is None:
-                committed = True
+                committed = not quick or self._is_due(seconds, len(self._pending) + 1)
             elif type(outcome) is Raised:
                 committed = self._write_failure(self.cache, key, outcome.error, seconds)
             else:
@@ -150,6 +151,11 @@ class Outcomes:
             self.commit()
             committed = True
         return committed
+
+    def _is_due(self, seconds: float, count: int) -> bool:
+        """Notes an item that came in a moment; True if so many that did are to be shown."""
+        self._spent += seconds
+        return self._spent > _GATHER_S or count >= _GATHER_MOST
 
     def commit(self) -> None:
         """Shows all outcomes so far."""
@@ -178,14 +184,14 @@ class Outcomes:
         if not self._times:
             return True
         values, times = self._gathered, self._times
-        self._gathered, self._times, self._spent = {}, [], 0.0
+        self._gathered, self._times = {}, []
         try:
             assert self.cache is not None
             self.cache.write_small(self._column, values, times)
         except (OSError, CacheError) as error:
             key = next(iter(values))
             self._not_stored(error, key, values[key])
-        self._pending.update(values)
+        self._pending = {**self._pending, **values} if self._pending else values
         self._publish()
         return True
 
@@ -201,7 +207,7 @@ class Outcomes:
         if self._target.pace is None:  # in a job: the values are on disk, and there may be millions
             self._pending = dict.fromkeys(self._pending, STORED)
         self._show(self._pending)
-        self._pending = {}
+        self._pending, self._spent = {}, 0.0
 
     def _not_stored(self, error: Exception, key: str, outcome: object) -> object:
         """A value that cannot be stored is still handed to whoever is here to take it."""
