@@ -17,6 +17,8 @@ from collections.abc import Callable
 _PACKAGE = __name__.partition(".")[0]
 #: Modules of ours that hold no lock: who consumes an iterator, or drops it, does so by way of them.
 _LOCKLESS = frozenset(f"{_PACKAGE}.{name}" for name in ("boundmethods", "dropping", "jobs", "stream"))
+#: Where methods are called: what they let go of is theirs, and no lock is held there.
+_CALLERS = frozenset(f"{_PACKAGE}.run.Run.{name}" for name in ("_run", "_outputs"))
 
 _later: deque[Callable[[], object]] = deque()
 
@@ -35,14 +37,15 @@ def put_off(call: Callable[[], object]) -> None:
 
 
 def _is_amidst_ours(frame: types.FrameType | None) -> bool:
-    """Whether it is code of ours that is interrupted, directly or in the midst of the standard library."""
+    """Whether it is code of ours that is interrupted, directly or in the midst of what it called.
+
+    Not the module of the innermost frame counts: a named tuple of ours is made in one of its own, and values are pickled,
+    under our locks, by code of their classes.
+    """
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
-        package = module.partition(".")[0]
-        if package == _PACKAGE and module not in _LOCKLESS:
-            return True
-        if package != _PACKAGE and package not in sys.stdlib_module_names:
-            return False
+        if module.partition(".")[0] == _PACKAGE and module not in _LOCKLESS:
+            return f"{module}.{frame.f_code.co_qualname}" not in _CALLERS
         frame = frame.f_back
     return False
 

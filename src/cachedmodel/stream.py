@@ -6,10 +6,12 @@ outlive the iterator, all items are read and submitted when the map is called.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 import time
 import typing as tp
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 
@@ -93,7 +95,6 @@ class Feed:
     """
 
     def __init__(self, work: Work, items: Iterable[tp.Any], keys: Keys) -> None:
-        self._calls: deque[tuple[Call, list[str]]] = deque()  # first: what is no iterable has a __del__ all the same
         self.work: Work = work
         self._is_inline = work.infra.cluster in INLINE
         self._is_pool = work.infra.cluster in POOLS
@@ -104,13 +105,12 @@ class Feed:
         self._keys = keys
         self._chunk = work.infra.chunk_size * (1 if self._is_inline else workers(work.infra))
         self._pull = self._chunk
+        self._calls: deque[tuple[Call, list[str]]] = deque()
+        self._dropped: weakref.finalize[..., Feed] | None = None
         self._ahead: tuple[list[tp.Any], list[str]] | None = None  # pulled, and not all in memory
         self._began = 0.0
         self._has_computed = False
         self._has_logged = False
-
-    def __del__(self) -> None:
-        self.stop()
 
     def kept(self) -> list[object] | None:
         """The next outputs, if those of the items pulled are all in memory."""
@@ -155,6 +155,8 @@ class Feed:
             call = Call(self.work, unique, is_guarded=not self._has_computed, stride=max(self._chunk, len(unique)))
             self._began = time.monotonic()
             self._calls.append((call, keys))
+            if self._dropped is None:
+                self._dropped = weakref.finalize(self, give_up, functools.partial(_stop, self._calls))
             if not self._is_inline:
                 self._has_logged = submit([call], log=not self._has_logged) or self._has_logged
                 self._has_computed = self._has_computed or call.has_computed
@@ -191,12 +193,8 @@ class Feed:
 
     def stop(self) -> None:
         """Stops what this process computes for it; jobs go on. The collector may call it, in whatever thread."""
-        if self._calls:
-            give_up(self._stop_calls)
-
-    def _stop_calls(self) -> None:
-        while self._calls:
-            self._calls.popleft()[0].stop()
+        if self._dropped is not None:
+            self._dropped()
 
 
 def _outputs(feed: Feed, return_errors: bool) -> Generator[object, None, None]:
@@ -235,6 +233,11 @@ def _outputs(feed: Feed, return_errors: bool) -> Generator[object, None, None]:
     finally:
         bar.close()
         feed.stop()
+
+
+def _stop(calls: deque[tuple[Call, list[str]]]) -> None:
+    while calls:
+        calls.popleft()[0].stop()
 
 
 def _next_known(call: Call, keys: Sequence[str], total: int | None) -> Sequence[str]:
