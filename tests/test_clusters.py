@@ -97,6 +97,26 @@ def test_a_class_of_a_module_that_is_run(cluster: str, tmp_path: Path) -> None:
     assert run(tmp_path, "-m", "package.module", cluster) == OUTPUT
 
 
+@pytest.mark.parametrize("cluster", [None, "processpool", pytest.param("local", marks=pytest.mark.slow)])
+def test_a_class_of_a_script_in_a_spawned_process(cluster: str | None, tmp_path: Path) -> None:
+    """There its module is __mp_main__; what is computed there is read by the script, and the other way round."""
+    spawned = 'multiprocessing.get_context("spawn").Process(target=use)'
+    by = {
+        "spawned": f"import multiprocessing\n    process = {spawned}\n    process.start()\n    process.join()",
+        "itself": "use()",
+    }
+    outputs = []
+    for first, then in (("spawned", "itself"), ("itself", "spawned")):
+        folder = tmp_path / first
+        folder.mkdir()
+        for who in (first, then):
+            use = textwrap.indent(USE.strip(), "    ")
+            text = f"{DEFINITION}\ndef use():\n{use}\nif __name__ == '__main__':\n    {by[who]}\n"
+            (folder / "script.py").write_text(text)
+            outputs.append(run(folder, "script.py", str(cluster)))
+    assert outputs == [OUTPUT] * 4
+
+
 @pytest.mark.parametrize("cluster", ["processpool", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_class_of_a_function(cluster: str, tmp_path: Path) -> None:
     """With what it closes over. Its own types are known by their names only, once another run has stored them."""

@@ -12,6 +12,7 @@ import typing as tp
 import uuid
 
 from .errors import UidError
+from .mainmodule import MAIN
 
 Encoder = tp.Callable[[tp.Any], bytes]  # Any: each encoder takes the type it is registered for
 
@@ -47,7 +48,7 @@ def of_function(value: tp.Any) -> bytes:  # Any: a function or a builtin, which 
     found: object = sys.modules.get(module or "")
     for part in name.split("."):
         found = getattr(found, part, None)
-    if found is not value or module == "__main__":
+    if found is not value or module in MAIN:
         raise UidError(
             f"the function {value!r} has no name under which another process would find the very same: "
             "use a function at the top level of a module"

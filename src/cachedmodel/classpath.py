@@ -9,9 +9,9 @@ import re
 import typing as tp
 from _blake2 import blake2b  # what hashlib hands out, without loading OpenSSL
 
+from .mainmodule import MAIN
+
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-#: What a script is called, and what multiprocessing calls it in the processes that it spawns.
-MAIN = ("__main__", "__mp_main__")
 
 
 def class_path(cls: type) -> str:

@@ -19,6 +19,7 @@ from . import infra as _infra
 from .errors import DefinitionError
 from .executors import check_cluster
 from .infra import InfraDict
+from .mainmodule import MAIN
 from .methods import task
 from .model import CachedModel
 from .naming import function_name
@@ -70,7 +71,7 @@ def _restored(holder: tp.Any, state: dict[tp.Any, tp.Any]) -> FunctionConfig[tp.
 
 def _found(module: str, name: str) -> object:
     """What another process finds under a name of a module; None for those of a script, a notebook or a function."""
-    if module == "__main__":
+    if module in MAIN:
         return None
     found: object = sys.modules.get(module)
     for part in name.split("."):

@@ -12,6 +12,7 @@ from .cache import baseline
 from .classpath import class_path
 from .differing import Baseline
 from .infra import Infra
+from .mainmodule import MAIN
 from .provenance import Provenance
 from .resolution import for_method
 from .submission import is_job_alive
@@ -123,7 +124,7 @@ def _owner(method: Method, cls: type[CachedModel]) -> type[CachedModel]:
 def name_of(method: Method, cls: type[CachedModel]) -> str:
     """The name of a method of a class, for messages."""
     owner = _owner(method, cls)
-    module = "" if owner.__module__ == "__main__" else f"{owner.__module__}."
+    module = "" if owner.__module__ in MAIN else f"{owner.__module__}."
     return f"{module}{owner.__qualname__}.{method.name}"
 
 

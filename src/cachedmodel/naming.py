@@ -11,8 +11,9 @@ import typing as tp
 from collections.abc import Callable, Mapping
 
 from . import uid as _uid
-from .classpath import MAIN, class_path
+from .classpath import class_path
 from .errors import DefinitionError, UidError
+from .mainmodule import MAIN
 
 
 def cache_name(cls: type, namespace: Mapping[str, tp.Any], by_statement: bool) -> str:
@@ -68,7 +69,7 @@ def _module(name: str) -> tuple[str, bool]:
     """The name of a module in folders, and whether it tells the module from all others."""
     if name not in MAIN:
         return name, True
-    main = sys.modules[name]
+    main = sys.modules.get(name) or sys.modules[MAIN[0]]  # a job knows the first name alone
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None and spec.name not in MAIN:  # python -m package.module
         return spec.name, True

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from cachedmodel.errors import ComputeError
+from cachedmodel.mainmodule import by_value
 
 #: Name under which failures are stored where values have the name of their codec.
 CODEC = "failure"
@@ -92,11 +93,9 @@ class Failure:
 
 
 def _pickled(error: BaseException) -> bytes:
-    import cloudpickle
-
     # Exceptions whose __init__ takes other arguments than `args` pickle, but do not unpickle: try both.
     try:
-        data: bytes = cloudpickle.dumps(error)
+        data: bytes = by_value().dumps(error)
     except Exception:
         return b""
     back = _unpickled(data)

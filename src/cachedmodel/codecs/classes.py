@@ -14,6 +14,7 @@ import sys
 import typing as tp
 
 from cachedmodel.errors import CacheError
+from cachedmodel.mainmodule import MAIN
 
 from .base import Declined
 from .kinds import Kind, State
@@ -38,7 +39,7 @@ def describe(cls: type) -> tuple[str, str, str, str]:
 def why_not_found(cls: type) -> str | None:
     """What is in the way of finding a class again by its path, as the end of a sentence; else None."""
     name = f"is of the class {cls.__module__}.{cls.__qualname__}"
-    if cls.__module__ == "__main__":
+    if cls.__module__ in MAIN:
         return f"{name}, which other processes do not find: define it in a module"
     if "<locals>" in cls.__qualname__:
         return f"{name}, which is local to a function: define it at the top of its module"
@@ -49,7 +50,7 @@ def why_not_found(cls: type) -> str | None:
 
 def find_class(sort: str, module: str, path: str, fields: str) -> type:
     """The class that was described; raises `CacheError` if it is not there, of another sort, or has other fields."""
-    if module == "__main__" or not all(part.isidentifier() for part in module.split(".")):
+    if module in MAIN or not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"malformed module name {module!r}")
     try:
         cls = _at(importlib.import_module(module), path)

@@ -12,6 +12,8 @@ import sys
 import typing as tp
 from collections.abc import Callable, Iterable
 
+from cachedmodel.mainmodule import MAIN
+
 _MAKERS = (
     "_make_skeleton_class",
     "_make_skeleton_enum",
@@ -36,13 +38,13 @@ class _Unpickler(pickle.Unpickler):
 def _own(name: object) -> type | None:
     """The class that `__main__` has under a name, at its top."""
     cls = getattr(sys.modules.get("__main__"), str(name), None)
-    return cls if isinstance(cls, type) and (cls.__module__, cls.__qualname__) == ("__main__", name) else None
+    return cls if isinstance(cls, type) and cls.__module__ in MAIN and cls.__qualname__ == name else None
 
 
 def _own_or(make: Callable[..., type]) -> Callable[..., type]:
     def own_or_made(*args: tp.Any) -> type:
         modules = [arg.get("__module__") if isinstance(arg, dict) else arg for arg in args]
-        return (_own(args[1]) if "__main__" in modules else None) or make(*args)
+        return (_own(args[1]) if any(main in modules for main in MAIN) else None) or make(*args)
 
     return own_or_made
 

@@ -13,6 +13,7 @@ import types
 import typing as tp
 
 from cachedmodel.errors import CacheError
+from cachedmodel.mainmodule import by_value
 
 from .base import ALIGNMENT, Buffer, Declined, Payload
 
@@ -85,9 +86,7 @@ def load_pickle(payload: memoryview) -> object:
 def _pickler(stream: io.BytesIO, keep: tp.Callable[[pickle.PickleBuffer], bool]) -> pickle.Pickler:
     import pickle
 
-    import cloudpickle
-
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it is not annotated
+    class Pickler(by_value().Pickler):  # type: ignore[misc]  # it is not annotated
         """Refuses what cloudpickle would replace: open files by their text, views of memory by bytes."""
 
         def reducer_override(self, obj: object) -> tp.Any:

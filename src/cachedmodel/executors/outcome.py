@@ -13,6 +13,7 @@ import typing as tp
 from collections.abc import Callable
 
 from cachedmodel.errors import ComputeError
+from cachedmodel.mainmodule import by_value
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,9 +61,7 @@ class Raised:
 
 def dump_call(call: Callable[[], object]) -> bytes:
     """A callable as bytes; what `__main__`, a function or a notebook defines travels by value."""
-    import cloudpickle
-
-    return tp.cast(bytes, cloudpickle.dumps(call, protocol=pickle.HIGHEST_PROTOCOL))
+    return tp.cast(bytes, by_value().dumps(call, protocol=pickle.HIGHEST_PROTOCOL))
 
 
 def run_dumped(call: bytes) -> Raised | None:
@@ -84,10 +83,8 @@ def _text(error: BaseException) -> str:
 
 
 def _pickled(error: BaseException) -> bytes:
-    import cloudpickle
-
     try:
-        data = tp.cast(bytes, cloudpickle.dumps(error, protocol=pickle.HIGHEST_PROTOCOL))
+        data = tp.cast(bytes, by_value().dumps(error, protocol=pickle.HIGHEST_PROTOCOL))
         same = type(pickle.loads(data)) is type(error)
     except Exception:  # user classes raise anything here
         return b""

@@ -13,6 +13,8 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from cachedmodel.mainmodule import by_value
+
 MANIFEST = ".workdir.json"
 """In each copy: {"sources": [[path in the copy, original path], ...]}."""
 
@@ -48,10 +50,8 @@ class InWorkDir:
         self._call: Callable[[], object] | bytes = call
 
     def __getstate__(self) -> tuple[str, bytes]:
-        import cloudpickle
-
         # bytes of their own: to load them is to import the user's modules
-        dumped: bytes = self._call if isinstance(self._call, bytes) else cloudpickle.dumps(self._call)
+        dumped: bytes = self._call if isinstance(self._call, bytes) else by_value().dumps(self._call)
         return self._folder, dumped
 
     def __setstate__(self, state: tuple[str, bytes]) -> None:
