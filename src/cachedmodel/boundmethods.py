@@ -23,7 +23,8 @@ R_co = tp.TypeVar("R_co", covariant=True)
 I_contra = tp.TypeVar("I_contra", contravariant=True)
 Y_co = tp.TypeVar("Y_co", covariant=True)
 
-_NOTHING = object()
+#: As if it had been raised: looked up anew.
+_NOT_KEPT = Raised(KeyError())
 
 
 class BoundTask(Bound, tp.Generic[R_co]):
@@ -41,14 +42,17 @@ class BoundTask(Bound, tp.Generic[R_co]):
         JobLostError
             If its job was lost; the next call computes again.
         """
-        kept = self._kept.get("", _NOTHING)
-        if kept is _NOTHING or type(kept) is Raised:
+        kept: tp.Any  # no cast below, which would take a quarter of the time
+        try:
+            kept = self._kept[""]
+        except KeyError:
+            kept = _NOT_KEPT
+        if type(kept) is Raised:
             return tp.cast(R_co, self._call().look().result(""))
         known = self._known
-        if known is None or known.mutable:
+        if known is None or (known.mutable and not known.is_unchanged()):
             self._identity()
-        value: tp.Any = kept  # no cast, which would take a quarter of the time
-        return value  # type: ignore[no-any-return]
+        return kept  # type: ignore[no-any-return]
 
     def job(self) -> Job[R_co]:
         """The job that computes the result: submitted if there is none yet, without waiting; here if cluster is None."""

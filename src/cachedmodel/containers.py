@@ -14,8 +14,10 @@ from .classpath import class_path
 
 #: How to look at something that can change in place: at its items, or at bytes that stand for it.
 Probe = tp.Callable[[tp.Any], tp.Collection[object]]
-#: That, the thing, and what was seen: items by identity, or bytes.
-Watched = tuple[Probe, object, tuple[object, ...] | bytes]
+#: That, the thing, and what was seen.
+Watched = tuple[Probe, object, tp.Collection[object]]
+#: Whether the thing is as it was seen, items by identity; the thing, and what was seen.
+Check = tuple[tp.Callable[[tp.Any, tp.Any], bool], object, tp.Collection[object]]
 Handler = tp.Callable[["Walk", tp.Any], bytes]  # Any: each takes the type it is registered for
 
 
@@ -72,23 +74,58 @@ class Walk:
 
     def watch(self, probe: Probe, value: object) -> None:
         """Remembers what something holds now."""
-        seen = probe(value)
-        self.watched.append((probe, value, seen if isinstance(seen, bytes) else tuple(seen)))
+        self.watched.append((probe, value, probe(value)))
 
 
-def is_same(watched: tp.Iterable[Watched]) -> bool:
+def checks(watched: tp.Iterable[Watched]) -> list[Check]:
+    """How to tell whether something that was watched changed."""
+    return [
+        (_same_for(probe, -1 if isinstance(seen, bytes) else len(seen)), value, seen) for probe, value, seen in watched
+    ]
+
+
+def is_same(checks: tp.Iterable[Check]) -> bool:
     """Whether nothing that was watched holds other objects now.
 
     False proves no change: an item may have been replaced by an equal one.
     """
-    for probe, value, before in watched:
-        now = probe(value)
-        if type(before) is bytes:
-            if now != before:
+    try:
+        for same, value, seen in checks:
+            if not same(value, seen):
                 return False
-        elif len(now) != len(before) or not all(map(operator.is_, before, now)):
-            return False
+    except ValueError:  # not as many items as there were
+        return False
     return True
+
+
+_MOST_WRITTEN_OUT = 16
+
+
+@functools.lru_cache(maxsize=1024)
+def _same_for(probe: Probe, length: int) -> tp.Callable[[tp.Any, tp.Any], bool]:
+    """How something is compared of which a probe saw so many items, or bytes (-1)."""
+    if length < 0:
+        return lambda value, seen: probe(value) == seen
+    if not 0 < length <= _MOST_WRITTEN_OUT:
+        return lambda value, seen: len(now := probe(value)) == length and all(map(operator.is_, seen, now))
+    # Written out, for a loop takes several times as long, and this is most of what a result costs that is kept in memory.
+    now, then = ([f"{letter}{number}" for number in range(length)] for letter in "ab")
+    look = {tuple: "value", values_of: "value.__dict__.values()"}.get(probe, "probe(value)")
+    lines = [
+        "def same(value, seen):",
+        f" {', '.join(now)}, = {look}",
+        f" {', '.join(then)}, = seen",
+        f" return {' and '.join(map('{} is {}'.format, now, then))}",
+    ]
+    names: dict[str, tp.Any] = {"probe": probe}
+    exec("\n".join(lines), names)
+    same: tp.Callable[[tp.Any, tp.Any], bool] = names["same"]
+    return same
+
+
+def values_of(model: tp.Any) -> tuple[object, ...]:  # Any: a pydantic model
+    """The values that a model holds, to be watched."""
+    return tuple(model.__dict__.values())
 
 
 def items_of(value: tp.Mapping[object, object]) -> tuple[object, ...]:

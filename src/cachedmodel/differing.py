@@ -9,7 +9,7 @@ import pydantic
 
 from . import uid as _uid
 from .atoms import atoms, tagged
-from .containers import Watched, containers, items_of
+from .containers import Watched, containers, items_of, values_of
 from .errors import UidError
 from .schema import EXTRA, Field, fields_of, tag_of
 
@@ -271,7 +271,7 @@ class Pass(_uid.Encoding):
                 inner[cls] = known
         tag_encoding, label, place = known
         if not place.is_frozen:
-            self.watched.append((_state, value, tuple(value.__dict__.values())))
+            self.watched.append((values_of, value, values_of(value)))
         if value.__pydantic_extra__ is not None:
             self.watch(items_of, value.__pydantic_extra__)
         encoding, whole = self.encoded(value, tag_encoding, place)
@@ -293,7 +293,3 @@ def title_of(names: tuple[str, ...]) -> str:
 
 def _is_model(value: object) -> bool:
     return isinstance(value, pydantic.BaseModel) and not hasattr(type(value), "__uid_value__")
-
-
-def _state(model: pydantic.BaseModel) -> tp.Collection[object]:
-    return model.__dict__.values()

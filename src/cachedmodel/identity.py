@@ -19,7 +19,7 @@ import pydantic
 
 from . import uid as _uid
 from .atoms import tagged
-from .containers import is_same
+from .containers import Check, checks, is_same
 from .differing import ALL, Baseline, Pass, Place, Shown
 from .readable import readable
 
@@ -49,6 +49,7 @@ class Identity:
 
     __slots__ = (
         "_baseline",
+        "_checks",
         "_complete",
         "_exclude",
         "_model",
@@ -64,6 +65,7 @@ class Identity:
         found = Pass(baseline, exclude)
         encoding, self._whole = found.top(model)
         self._complete: bytes | None = None
+        self._checks: list[Check] | None = None
         self._model, self._baseline, self._exclude = model, baseline, exclude
         self.uid: str = _uid.text(readable(found.shown), encoding) if encoding else "default"
         self._own = self.uid
@@ -82,12 +84,15 @@ class Identity:
 
     def is_unchanged(self) -> bool:
         """Whether the model still is what it was."""
-        if not self._opaque and is_same(self._watched):
-            return True
+        if not self._opaque:
+            if self._checks is None:  # found out late: many a uid is never looked at again
+                self._checks = checks(self._watched)
+            if is_same(self._checks):
+                return True
         now = Identity(self._model, self._baseline, self._exclude)
         if now._own != self._own:
             return False
-        self._watched = now._watched  # an item was replaced by an equal one
+        self._checks = checks(now._watched)  # an item was replaced by an equal one
         return True
 
     @property
