@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -46,14 +47,16 @@ def node_of(job_id: str) -> str:
 
 def step_daemons(job_id: str) -> list[int]:
     """The slurmstepd processes of a job, by the id that Slurm has for it inside."""
+    return processes_like(f"slurmstepd: [{job_id}.")
+
+
+def processes_like(command: str) -> list[int]:
+    """The processes of this machine whose command has these words in it."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if command.startswith(f"slurmstepd: [{job_id}."):
-            found.append(int(folder.name))
+        with contextlib.suppress(OSError):
+            if command.encode() in (folder / "cmdline").read_bytes().replace(b"\0", b" "):
+                found.append(int(folder.name))
     return found
 
 

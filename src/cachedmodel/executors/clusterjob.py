@@ -20,7 +20,7 @@ from cachedmodel.executors.lending import SlurmPlace
 from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import own_import_path
 from cachedmodel.executors.places import set_place, set_ranks
-from cachedmodel.executors.reruns import end_earlier_run, stop_when_run_again
+from cachedmodel.executors.reruns import end_earlier_run, note_end, stop_when_run_again
 
 WARNING_S = 200.0  # so long before the time limit, at most, Slurm sends its warning
 
@@ -44,15 +44,15 @@ class JobCall:
         files = JobFiles(str(environment.paths.folder), environment.job_id)
         rank = environment.global_rank
         signals = _Signals(environment.job_id, rank) if environment.cluster == "slurm" else None
-        end_earlier_run(files, rank)
-        if environment.cluster != "local":
-            stop_when_run_again(files, rank)
-        remove(files.raised(rank))  # of a run before the job was queued again
-        sys.path[1:1] = [folder for folder in self.path if folder not in sys.path]
         place = SlurmPlace(files) if environment.cluster == "slurm" else _Place(files)
         set_place(place)
         set_ranks(rank, environment.num_tasks)
+        sys.path[1:1] = [folder for folder in self.path if folder not in sys.path]
         try:
+            end_earlier_run(files, rank)
+            if environment.cluster != "local":
+                stop_when_run_again(files, rank)
+            remove(files.raised(rank))  # of a run before the job was queued again
             pickle.loads(self.call)()
         except (KeyboardInterrupt, UncompletedJobError):  # stopped from outside: nobody's failure
             if signals is not None and signals.preempted:
@@ -63,6 +63,7 @@ class JobCall:
             raise
         finally:
             place.end()
+            note_end(files, rank)
 
     def checkpoint(self) -> DelayedSubmission:
         """What runs when the job was preempted and is queued again: the same; what it had stored, it finds."""

@@ -1,7 +1,8 @@
 """One run of a job at a time: Slurm may lose sight of one, or of its whole node, and start the job again elsewhere.
 
 Each run notes its process beside the files of the job. So a later run on the same host kills what is left of an earlier
-one, and an earlier run on another host sees that it is no longer the last, and stops.
+one, and an earlier run on another host sees that it is no longer the last, and stops. The later one gives it the time
+for that: what both computed would be handed out twice, with different values.
 """
 
 from __future__ import annotations
@@ -17,18 +18,29 @@ from cachedmodel.executors.jobfiles import JobFiles, Started, read_record, write
 from cachedmodel.executors.processid import is_alive, process_id
 
 LOOK_S = 5.0
+STOP_S = 2 * LOOK_S  # until an earlier run on another host, if it goes on at all, has looked and stopped
 
 
 def end_earlier_run(files: JobFiles, rank: int) -> None:
-    """Kills what is left on this host of a run before the job was queued again, and notes that this one is the last."""
+    """Notes that this run is the last, and ends an earlier one of before the job was queued again, if it did not end itself."""
     path = files.process(rank)
     earlier = read_record(path, Started)
-    if earlier is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            while is_alive(earlier.process):
-                os.kill(int(earlier.process.rsplit(":", 2)[1]), signal.SIGKILL)
-                time.sleep(0.01)
+    lost = earlier.process if earlier is not None else ""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while lost and is_alive(lost):
+            os.kill(int(lost.rsplit(":", 2)[1]), signal.SIGKILL)
+            time.sleep(0.01)
     write_record(path, Started(process_id(os.getpid()), time.time()))
+    if lost and is_alive(lost) is None:
+        time.sleep(STOP_S)
+
+
+def note_end(files: JobFiles, rank: int) -> None:
+    """Nothing of this run will be left; a later one is still told from it."""
+    with contextlib.suppress(OSError):  # a full disk: a later run waits in vain
+        last = read_record(files.process(rank), Started)
+        if last is not None and last.process == process_id(os.getpid()):
+            write_record(files.process(rank), Started("", time.time()))
 
 
 def stop_when_run_again(files: JobFiles, rank: int) -> None:
