@@ -127,7 +127,7 @@ def test_values_are_checked() -> None:
     """Arguments are validated as fields of a model; what a call lacks is a TypeError, as for any function."""
     with pytest.raises(pydantic.ValidationError, match="exponent"):
         power(2.0, "x")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="missing a required argument: 'base'"):
+    with pytest.raises(TypeError, match=r"^power\(base: .*\).*: missing a required argument: 'base'$"):
         power()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'bas'"):
         power(1.0, bas=2)  # type: ignore[call-arg]
@@ -197,6 +197,12 @@ def test_wrong_functions_are_refused(func: tp.Any, message: str) -> None:
     for door in (cm.with_infra(), cm.to_config_model, cm.to_config):
         with pytest.raises(cm.DefinitionError, match=message):
             door(func)
+
+
+def test_settings_are_given_by_name() -> None:
+    """A decorator without its parentheses says what to write."""
+    with pytest.raises(cm.DefinitionError, match=r"write @with_infra\(folder=...\), or @with_infra\(\)"):
+        cm.with_infra(add)  # type: ignore[arg-type]
 
 
 # -- configurations ---------------------------------------------------------------------------------------------------

@@ -157,6 +157,18 @@ def test_generators_that_return_lists() -> None:
     assert list(Model().embed([])) == []
 
 
+def test_a_map_takes_its_arguments_by_name() -> None:
+    """A decorator without its parentheses says what is missing."""
+
+    def embed(self: cm.CachedModel, items: tp.Iterable[int]) -> tp.Iterator[int]:
+        yield from items
+
+    with pytest.raises(TypeError, match="required keyword-only argument: 'item_uid'"):
+        cm.map(embed)  # type: ignore[arg-type,call-arg]
+    with pytest.raises(cm.DefinitionError, match=r"by name: write @map\(item_uid=...\)"):
+        cm.map(embed, item_uid=str)  # type: ignore[arg-type]
+
+
 def test_parents_methods() -> None:
     """``super().method()`` is the parent's task; an override may have other settings."""
 

@@ -96,7 +96,11 @@ class ConfigFactory(tp.Generic[P, R]):
         """The configuration of a call with these arguments; ``infra=`` gives its settings."""
         given = dict(kwargs)
         infra: tp.Any = {"infra": given.pop("infra")} if "infra" in given else {}
-        bound = inspect.signature(self.model.__function__).bind(*args, **given)
+        signature = inspect.signature(self.model.__function__)
+        try:
+            bound = signature.bind(*args, **given)
+        except TypeError as error:
+            raise TypeError(f"{self.model.__qualname__}{signature}: {error}") from None
         return self.model(**bound.arguments, **infra)
 
 
@@ -202,7 +206,7 @@ class _WithInfra:
         return CachedFunction(func, self._settings)
 
 
-def with_infra(**settings: tp.Unpack[InfraDict]) -> _WithInfra:
+def with_infra(*misplaced: tp.Never, **settings: tp.Unpack[InfraDict]) -> _WithInfra:
     """Decorates a function: each of its results is computed once for each set of arguments.
 
     Parameters
@@ -223,6 +227,8 @@ def with_infra(**settings: tp.Unpack[InfraDict]) -> _WithInfra:
     >>> double(4)
     8
     """
+    if misplaced:
+        raise DefinitionError("with_infra takes settings, by name: write @with_infra(folder=...), or @with_infra()")
     checked = _infra.validated(tp.cast("dict[str, object]", settings), "with_infra")
     check_cluster(checked.get("cluster"))
     return _WithInfra(settings)
@@ -241,10 +247,9 @@ def _plain_factory(func: Callable[P, R]) -> ConfigFactory[P, R]:
     if isinstance(func, CachedFunction):
         return func.config
     with _factories_lock:
-        try:
+        with contextlib.suppress(KeyError, TypeError):  # TypeError: a callable that cannot be referred to weakly
             return tp.cast("ConfigFactory[P, R]", _factories[func])
-        except (KeyError, TypeError):  # TypeError: a callable that cannot be referred to weakly
-            made = _factory(func, {})
+        made = _factory(func, {})
     with contextlib.suppress(TypeError):
         _factories[func] = made
     return made
@@ -284,12 +289,13 @@ def _fields(func: Callable[..., tp.Any], name: str) -> Mapping[str, tp.Any]:
             )
         if parameter.name not in hints:
             raise DefinitionError(
-                f"{name}: parameter {parameter.name!r} is not annotated, so its values cannot be checked"
+                f"{name}: parameter {parameter.name!r} is not annotated, so its values cannot be checked: annotate it "
+                "(typing.Any takes anything)"
             )
         if parameter.name in _RESERVED or parameter.name.startswith("_"):
             raise DefinitionError(
-                f"{name}: a parameter cannot be named {parameter.name!r} (names with a first '_', {_RESERVED} are taken): "
-                "give it another name"
+                f"{name}: a parameter cannot be named {parameter.name!r}, as {' and '.join(map(repr, _RESERVED))} are taken, "
+                "and names with a first '_': give it another name"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)

@@ -425,7 +425,7 @@ class MapDecorator(tp.Generic[X]):
 
 
 def map(  # noqa: A001  # used as cm.map
-    *,
+    *misplaced: tp.Never,
     item_uid: Callable[[X], str],
     infra: InfraDict | None = None,
     exclude: Exclude = (),
@@ -460,4 +460,6 @@ def map(  # noqa: A001  # used as cm.map
     >>> list(Powers().power([1, 2, 3]))
     [1, 4, 9]
     """
+    if misplaced:
+        raise DefinitionError("map takes its arguments by name: write @map(item_uid=...) above the method")
     return MapDecorator(item_uid, infra, exclude, codec)
