@@ -17,6 +17,7 @@ from .progress import Bar
 from .starting import known_parts
 from .stream import item_error, item_errors
 from .submission import recorded_job, submit
+from .waits import Wait
 from .work import INLINE, Work
 
 if tp.TYPE_CHECKING:
@@ -216,7 +217,7 @@ class MapJob(_Awaitable[list[Y_co]], tp.Generic[I_co, Y_co]):
         pending: dict[str, list[I_co]] = {}
         for key, item in self._keyed:
             pending.setdefault(key, []).append(item)
-        with self._bar() as bar:
+        with self._bar() as bar, Wait(self._call.work.target(), "") as wait:
             pause = _POLL_S
             while pending:
                 self._call.look(pending)
@@ -232,6 +233,7 @@ class MapJob(_Awaitable[list[Y_co]], tp.Generic[I_co, Y_co]):
                 pause = _POLL_S if ready else min(2 * pause, _POLL_MAX_S)
                 if pending:
                     self._call.advance(list(pending), pause)
+                    wait.look(next(iter(pending)))
         self._end(failed)
 
     def result(self, timeout: float | None = None) -> list[Y_co]:

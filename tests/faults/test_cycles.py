@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 import typing as tp
@@ -18,12 +19,13 @@ from .samples import append, lines
 
 
 class Ring(cm.CachedModel):
-    """Each asks for the next, once all were begun."""
+    """Each asks for the next, once all were begun; some are kept in memory alone, and shared by the threads of a process."""
 
     number: int
     size: int
     begun: tp.Annotated[int, cm.NotInUid] = 0
     place: tp.Annotated[Path, cm.NotInUid]
+    in_memory: tp.Annotated[tuple[int, ...], cm.NotInUid] = ()
 
     @cm.task
     def value(self) -> object:
@@ -36,24 +38,57 @@ class Ring(cm.CachedModel):
             self._begin()
             yield list(self._next().values([item]))
 
+    @cm.map(item_uid=str)
+    def completed(self, items: Iterable[int]) -> Iterator[object]:
+        for item in items:
+            self._begin()
+            yield [output for _, output in self._next().completed.submit([item]).as_completed()]
+
+    @cm.task
+    def awaited(self) -> object:
+        self._begin()
+
+        async def wait() -> object:
+            return await self._next().awaited.job()
+
+        return asyncio.run(wait())
+
+    @cm.task
+    def job_result(self) -> object:
+        self._begin()
+        return self._next().job_result.job().result()
+
     def _next(self) -> Ring:
-        return self.infra.clone_obj(number=(self.number + 1) % self.size)
+        return self.of((self.number + 1) % self.size)
+
+    def of(self, number: int) -> Ring:
+        """Another one of the ring."""
+        infra: tp.Any = {"folder": None if number in self.in_memory else self.place / "cache"}
+        xp = self.infra.clone_obj(number=number, infra=infra)
+        return shared.setdefault(number, xp) if number in self.in_memory else xp
 
     def _begin(self) -> None:
         (self.place / f"begun-{self.number}").touch()
         until(lambda: len([*self.place.glob("begun-*")]) >= self.begun)
 
 
-def ring(place: Path, number: int, size: int, cluster: str | None = None, begun: int | None = None) -> Ring:
-    infra: tp.Any = {"folder": place / "cache", "cluster": cluster}
-    return Ring(number=number, size=size, place=place, begun=size if begun is None else begun, infra=infra)
+#: Those that are kept in memory, by their number.
+shared: dict[int, Ring] = {}
 
 
-def ask(place: str, number: int, size: int, method: str, cluster: str | None) -> None:
+def ask(place: str, number: int, size: int, method: str, cluster: str | None, in_memory: tuple[int, ...] = ()) -> None:
     """Asks for one of them, and notes what happened."""
-    xp = ring(Path(place), number, size, cluster)
+    infra: tp.Any = {"folder": Path(place) / "cache", "cluster": cluster}
+    xp = Ring(number=number, size=size, place=Path(place), begun=size, in_memory=in_memory, infra=infra).of(number)
+    ways: dict[str, tp.Callable[[], object]] = {
+        "value": xp.value,
+        "values": lambda: list(xp.values([7])),
+        "completed": lambda: list(xp.completed([7])),
+        "awaited": xp.awaited,
+        "job_result": xp.job_result,
+    }
     try:
-        list(xp.values([7])) if method == "values" else xp.value()
+        ways[method]()
     except cm.RecursiveComputeError as error:
         append(Path(place) / "outcome", f"{number} {str(error).replace(' ', '-')}")
 
@@ -80,6 +115,10 @@ def everyone_is_told(processes: tp.Sequence[BaseProcess], size: int, place: Path
         (2, "values", None),
         (3, "value", None),
         (2, "value", "threadpool"),
+        (2, "completed", None),
+        (2, "completed", "threadpool"),
+        (2, "awaited", "threadpool"),
+        (2, "job_result", "threadpool"),
         pytest.param(2, "value", "processpool", marks=pytest.mark.slow),
         pytest.param(2, "values", "local", marks=pytest.mark.slow),
     ],
@@ -93,9 +132,18 @@ def test_a_circle_of_processes(size: int, method: str, cluster: str | None, tmp_
     everyone_is_told(processes, size, tmp_path)
 
 
-def ask_in_threads(place: str, numbers: tp.Sequence[int], size: int, method: str, cluster: str | None) -> None:
+def ask_in_threads(
+    place: str,
+    numbers: tp.Sequence[int],
+    size: int,
+    method: str,
+    cluster: str | None,
+    in_memory: tuple[int, ...] = (),
+) -> None:
     """Asks for some of them at once."""
-    threads = [threading.Thread(target=ask, args=(place, number, size, method, cluster)) for number in numbers]
+    threads = [
+        threading.Thread(target=ask, args=(place, number, size, method, cluster, in_memory)) for number in numbers
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,6 +169,30 @@ def test_a_circle_of_threads_and_processes(
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=ask_in_threads, args=(str(tmp_path), numbers, size, method, cluster))
+        for numbers in groups
+    ]
+    everyone_is_told(processes, size, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("groups", "in_memory", "method", "cluster"),
+    [
+        ([[0, 2], [1]], (0,), "value", None),
+        ([[0, 2], [1]], (0,), "values", None),
+        ([[0, 2], [1, 3]], (0, 3), "value", None),
+        ([[0, 1]], (0, 1), "awaited", None),
+        pytest.param([[0, 2], [1]], (2,), "value", "threadpool", marks=pytest.mark.slow),
+        pytest.param([[0, 1, 3], [2, 4]], (0, 1), "completed", None, marks=pytest.mark.slow),
+    ],
+)
+def test_a_circle_through_memory(
+    groups: list[list[int]], in_memory: tuple[int, ...], method: str, cluster: str | None, tmp_path: Path
+) -> None:
+    """Threads share what is kept in memory alone, and other processes are part of the circle; every one of them is told."""
+    size = sum(map(len, groups))
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=ask_in_threads, args=(str(tmp_path), numbers, size, method, cluster, in_memory))
         for numbers in groups
     ]
     everyone_is_told(processes, size, tmp_path)
