@@ -164,7 +164,7 @@ def test_keywords_of_users_hooks_work() -> None:
         ({"froze": True}, "did you mean 'frozen'"),
         ({"zzz": True}, "keywords are 'cache_name'"),
         ({"extra": "allow"}, "extra='allow' would let a misspelt field"),
-        ({"version": 12}, "version is a text, not 12: write '12'"),
+        ({"version": 12}, "version: Input should be a valid string, not 12: write '12'"),
         ({"version": "../x"}, "part of a folder's name"),
         ({"cluster": "slrum"}, "no cluster 'slrum'"),
         ({"methods": {"train": {"cluster": None}}}, "methods names 'train', which is no cached method"),

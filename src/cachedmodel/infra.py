@@ -197,11 +197,9 @@ class Infra(pydantic.BaseModel):
             raise InfraError(f"logs {value!r} is no folder's name: only {{folder}} and {{user}} are filled in")
         return value
 
-    @pydantic.field_validator("version", mode="before")
+    @pydantic.field_validator("version")
     @classmethod
-    def _is_name(cls, value: object) -> str:
-        if not isinstance(value, str):
-            raise InfraError(f"version is a text, not {value!r}: write {str(value)!r}")
+    def _is_name(cls, value: str) -> str:
         if not _VERSION.fullmatch(value):
             raise InfraError(
                 f"version {value!r} is part of a folder's name: use 1 to 64 letters, digits and '_.+-', not a '.' first"
@@ -451,6 +449,8 @@ def validated(settings: Mapping[str, object] | Infra, where: str) -> dict[str, t
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(x) for x in first["loc"])
+        wrong = first["input"]
+        hint = f", not {wrong!r}: write '{wrong}'" if first["type"] == "string_type" else ""
         raise InfraError(
-            f"{where}{f': {place}' if place else ''}: {first['msg'].removeprefix('Value error, ')}"
+            f"{where}{f': {place}' if place else ''}: {first['msg'].removeprefix('Value error, ')}{hint}"
         ) from None

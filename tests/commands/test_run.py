@@ -114,6 +114,7 @@ def test_a_file_names_a_module(cluster: str, run: Run, tmp_path: Path) -> None:
             "part.l: Extra inputs are not permitted (given: 2); did you mean",
         ),
         (["training:Training", "conf.yaml", "infra.cluster=slurn"], "slurm"),
+        (["training:Training", "conf.yaml", "infra.version=2"], "(given: 2); a text is written \"infra.version='2'\""),
         (["training:Training", "none.yaml"], "there is no file 'none.yaml'"),
         (["training:Training", "conf.yaml", "--tsk", "train"], "there is no option '--tsk', did you mean --task?"),
         (

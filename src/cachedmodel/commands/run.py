@@ -182,6 +182,8 @@ def problems(cls: type[CachedModel], error: pydantic.ValidationError) -> str:
         given = f" (given: {problem['input']!r})" if shown else ""
         near = difflib.get_close_matches(name, names, n=1) if problem["type"] == "extra_forbidden" else []
         hint = f"; did you mean {near[0]!r}?" if near else ""
+        if problem["type"] == "string_type" and shown:  # of the two pairs of quotes, a shell takes one
+            hint = f"; a text is written \"{name}='{problem['input']}'\""
         lines.append(f"  {name}: {problem['msg'].removeprefix('Value error, ')}{given}{hint}")
     return "\n".join(lines)
 
