@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from .cache import Cache, Failure, column_of
+from .cache import Cache, Failure, Preceded, column_of
 from .errors import CacheError
 
 
@@ -140,7 +140,10 @@ class Outcomes:
             elif type(outcome) is Raised:
                 committed = self._write_failure(self.cache, key, outcome.error, seconds)
             else:
-                committed = self.cache.write(key, outcome, seconds)
+                committed = self.cache.write(key, outcome, seconds, over=key in self._stored)
+        except Preceded:
+            self._show({key: STORED})
+            return True
         except (OSError, CacheError) as error:
             outcome = self._not_stored(error, key, outcome)
             committed = self.cache is None or not self._pending
@@ -199,7 +202,7 @@ class Outcomes:
         if key in self._stored:
             self.unstored[key] = error
             return not self._pending
-        return cache.write_failure(key, Failure.of(error), seconds)
+        return cache.write_failure(key, Failure.of(error), seconds, over=False)
 
     def _publish(self) -> None:
         if self._target.keep is not None:

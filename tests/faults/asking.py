@@ -22,6 +22,9 @@ from .samples import append, fingerprint, is_right, lines, sample
 #: Runs a command as pid 1 of a pid namespace of its own, on a host of the same name.
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
+#: The same on a host of another name.
+HOST = ("unshare", "--uts", *NAMESPACE[1:], "sh", "-c", 'hostname elsewhere; exec "$@"', "sh")
+
 
 def start(
     place: Path, name: str, what: str, *, wrapper: tp.Sequence[str] = (), **settings: object
@@ -32,10 +35,10 @@ def start(
     return subprocess.Popen(command, cwd=Path(__file__).parents[2])
 
 
-def has_namespaces() -> bool:
-    """Whether this user may make pid namespaces here."""
+def has_namespaces(wrapper: tp.Sequence[str] = NAMESPACE) -> bool:
+    """Whether this user may make namespaces here."""
     try:
-        return subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+        return subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
 
@@ -54,7 +57,7 @@ def ask(place: Path, name: str, what: str, settings: dict[str, tp.Any]) -> None:
         return
 
     def take(items: tp.Sequence[int]) -> None:
-        if what == "task":
+        if what in ("task", "alone"):
             outputs: tp.Iterable[object] = (sample(place, n=n, pause=pause, **settings).draw() for n in items)
         else:
             outputs = sample(place, pause=pause, chunk_size=4, **settings).draws(items)
@@ -62,7 +65,7 @@ def ask(place: Path, name: str, what: str, settings: dict[str, tp.Any]) -> None:
             assert is_right(n, value), (n, value)
             append(place / f"got-{name}", f"{n} {fingerprint(value)}")
 
-    if what == "one":
+    if what in ("one", "alone"):
         take([0])
         return
     threads = [threading.Thread(target=take, args=(items,)) for items in (range(30), range(29, -1, -1))]

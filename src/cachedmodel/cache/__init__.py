@@ -2,9 +2,22 @@
 
 from .cache import Cache
 from .columns import column_of
+from .entry import Preceded
 from .failure import Failure
 from .lives import Keeper
 from .mapping import CacheDict, MapView
 from .options import Found, Options, Replace, State
 
-__all__ = ["Cache", "CacheDict", "Failure", "Found", "Keeper", "MapView", "Options", "Replace", "State", "column_of"]
+__all__ = [
+    "Cache",
+    "CacheDict",
+    "Failure",
+    "Found",
+    "Keeper",
+    "MapView",
+    "Options",
+    "Preceded",
+    "Replace",
+    "State",
+    "column_of",
+]

@@ -136,11 +136,18 @@ class Cache:
 
     # -- writing
 
-    def write(self, key: str, value: object, seconds: float | None = None) -> bool:
+    def write(self, key: str, value: object, seconds: float | None = None, *, over: bool = True) -> bool:
         """Stores a value, in place of what was stored; True if all that was written is committed.
+
+        Parameters
+        ----------
+        over
+            Whether a value may be replaced. Of a map, the order of shards says which counts.
 
         Raises
         ------
+        Preceded
+            If a value is there that may not be replaced.
         CacheError
             If the value cannot be stored.
         OSError
@@ -148,6 +155,8 @@ class Cache:
         """
         if self._late_error is not None:
             self._raise_late()
+        if isinstance(self._store, Entry):
+            return self._store.write(key, value, seconds, over)
         return self._store.write(key, value, seconds)
 
     def write_small(self, column: int, values: dict[str, object], seconds: list[float]) -> None:
@@ -161,10 +170,12 @@ class Cache:
             self.write(key, value, took)
         self.commit()
 
-    def write_failure(self, key: str, failure: Failure, seconds: float | None = None) -> bool:
+    def write_failure(self, key: str, failure: Failure, seconds: float | None = None, *, over: bool = True) -> bool:
         """Stores a failure, in place of what was stored; as `write`."""
         if self._late_error is not None:
             self._raise_late()
+        if isinstance(self._store, Entry):
+            return self._store.write_failure(key, failure, seconds, over)
         return self._store.write_failure(key, failure, seconds)
 
     def commit(self, sync: bool = False) -> None:
@@ -256,6 +267,8 @@ class Cache:
             if not taken:
                 return []
             self._store.refresh(self._claims.listing)
+            if self._claims.took_over:
+                self._store.outrank()
             granted = self._unstored(taken, replace, self._claims.listing)
             if len(granted) < len(taken):
                 mine = set(granted)

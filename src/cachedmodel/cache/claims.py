@@ -50,6 +50,8 @@ class Claims:
         self._left: dict[int, set[str]] = {}
         #: Claims of this process that have no keys left.
         self._over: list[int] = []
+        #: Whether what was taken last had been claimed by somebody who is dead, as far as can be told.
+        self.took_over: bool = False
         self._job_states: dict[Keeper, bool] = {}
         #: When it was last asked whether the keeper of a claim lives, to tidy up.
         self._judged: dict[int, float] = {}
@@ -164,6 +166,7 @@ class Claims:
             delay = min(2 * delay, 0.1)
         self._left[number] = set(free)
         self._mine.update(dict.fromkeys(free, number))
+        self.took_over = bool(dead)
         self._bury(dead, number, options)
         if self._single and self._is_contended(number, options, heir_of):
             self.end(free, options)

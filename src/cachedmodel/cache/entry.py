@@ -1,4 +1,4 @@
-"""The entry of a task: one checksummed file, written aside and renamed into place. It is a shard of one record."""
+"""The entry of a task: one checksummed file, written aside and linked or renamed into place. It is a shard of one record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ from . import frames, provenance
 from .decoding import decode
 from .failure import CODEC as FAILURE_CODEC
 from .failure import Failure
-from .files import Buffer, File, Torn, Unreadable, look_anew, names_in, publish, sync_folder, warn_once
+from .files import (
+    Buffer,
+    File,
+    Torn,
+    Unreadable,
+    look_anew,
+    names_in,
+    publish,
+    publish_unless_there,
+    sync_folder,
+    warn_once,
+)
 from .options import Found, Options, State
 from .records import MAPPED_CODEC
 
@@ -24,6 +35,10 @@ NAME = "entry"
 KEY = ""
 #: Most entries are read at once; one read of more than a page would cost its memory.
 _ONE_READ, _MORE = 1 << 12, 1 << 16
+
+
+class Preceded(Exception):
+    """Others have stored a value meanwhile, which stays: this process stood still, and was taken for dead."""
 
 
 class Entry:
@@ -137,29 +152,34 @@ class Entry:
 
     # -- writing
 
-    def write(self, key: str, value: object, seconds: float | None) -> bool:
-        """Replaces the entry."""
+    def write(self, key: str, value: object, seconds: float | None, over: bool = True) -> bool:
+        """Makes the entry; `over`: in place of a value that is there."""
         options = self.options
         payload = codecs.dump(value, options.codec, allow_pickle=options.allow_pickle)
-        self._publish(frames.PICKLED if payload.pickled else 0, payload.codec, payload.parts, seconds)
+        self._publish(frames.PICKLED if payload.pickled else 0, payload.codec, payload.parts, seconds, over)
         return True
 
-    def write_failure(self, key: str, failure: Failure, seconds: float | None) -> bool:
-        """Replaces the entry by a failure."""
+    def write_failure(self, key: str, failure: Failure, seconds: float | None, over: bool = True) -> bool:
+        """Makes the entry one of a failure; as `write`."""
         if not self.options.allow_pickle:
             failure = failure.without_pickle()
         flags = frames.FAILED | (frames.PICKLED if failure.pickled else 0)
-        self._publish(flags, FAILURE_CODEC, [failure.to_bytes()], seconds)
+        self._publish(flags, FAILURE_CODEC, [failure.to_bytes()], seconds, over)
         return True
 
-    def _publish(self, flags: int, codec: str, parts: Sequence[Buffer], seconds: float | None) -> None:
+    def _publish(self, flags: int, codec: str, parts: Sequence[Buffer], seconds: float | None, over: bool) -> None:
         options = self.options
         seed = int.from_bytes(os.urandom(8), "little")
         about = provenance.text(options.provenance)
         header = frames.pack_header(frames.ENTRY_MAGIC, seed, 0, 0, options.header_identity(), about)
         took = math.nan if seconds is None else seconds
         record = frames.pack_record(seed, len(header), flags, codec, b"", parts, int(time.time()), took)
-        publish(self.path, [header, *record], options.permissions)
+        data = [header, *record]
+        if over or not publish_unless_there(self.path, data, options.permissions):
+            # what cannot be read, and a failure that is tried again, are replaced
+            if not over and self.states([KEY]).get(KEY) == "value":
+                raise Preceded
+            publish(self.path, data, options.permissions)
         with self.lock:
             self._committed([KEY])
 
@@ -176,6 +196,9 @@ class Entry:
         finally:
             os.close(fd)
         sync_folder(self.folder)
+
+    def outrank(self) -> None:
+        """Who comes later does not replace a value."""
 
     def share(self) -> None:
         """What was written is there already, on all hosts."""

@@ -113,6 +113,22 @@ def publish_first(path: str, parts: Sequence[Buffer], permissions: int | None = 
         discard(aside)
 
 
+def publish_unless_there(path: str, parts: Sequence[Buffer], permissions: int | None = None) -> bool:
+    """As `publish_first`; but where there are no hard links it replaces, since readers are never to see a part of it."""
+    aside = _aside(path, parts, permissions, False)
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.rename(aside, path)
+    finally:
+        discard(aside)
+    return True
+
+
 def link_first(source: str, path: str) -> bool:
     """Gives `source` the second name `path`; False if there is a file already."""
     try:

@@ -62,6 +62,7 @@ class Sharded:
         self._writer: ShardWriter | None = None
         self._shard: Shard | None = None
         self._last_commit = 0.0
+        self._ahead = 1
         self._clear_block()
 
     def _clear_block(self) -> None:
@@ -284,6 +285,11 @@ class Sharded:
                 raise
             sync_folder(self.folder)
 
+    def outrank(self) -> None:
+        """Supersedes, from now on, also what a writer begins that has not looked yet: it was taken for dead, and may go on."""
+        self._seal()
+        self._ahead = 2
+
     def share(self) -> None:
         """Shows what was committed to other hosts too: before a claim on it ends."""
         if self._writer is not None:
@@ -323,9 +329,10 @@ class Sharded:
         if not self._index.looked:
             self._index.refresh()
         options = self.options
+        ahead, self._ahead = self._ahead, 1
         writer = ShardWriter(
             self.folder,
-            self._index.generation + 1,
+            self._index.generation + ahead,
             clears=clears,
             identity=options.header_identity(),
             provenance=provenance.text(options.provenance, grows=True),
