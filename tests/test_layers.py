@@ -29,7 +29,7 @@ LAYERS = (
     ("stream",),
     ("engine",),
     ("starting",),
-    ("known",),
+    ("computing", "known"),
     ("home", "work"),
     ("submission",),
     ("part", "waits", "chunk"),

@@ -9,12 +9,12 @@ import time
 import typing as tp
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+from .computing import parts_at
 from .engine import Call
 from .errors import InfraError, JobLostError
 from .executors import Handle, Status, find_on_slurm
 from .outcomes import Raised
 from .progress import Bar
-from .starting import known_parts
 from .stream import item_error, item_errors
 from .submission import recorded_job, submit
 from .waits import Wait
@@ -304,7 +304,7 @@ def new_plan(work: Work, keyed: Sequence[tuple[str, T]]) -> Plan[T]:
     if work.cache is not None:
         known.update(work.cache.states(keys))
     open_keys = [key for key in keys if key not in known]
-    running = set(known_parts(work, open_keys))
+    running = parts_at(work.place).keys() & set(open_keys)
     if work.cache is not None:
         running |= set(work.cache.holders([key for key in open_keys if key not in running]))
     plan: Plan[T] = Plan([], [], [], [])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import os
-import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .cache import Cache
 from .chain import check_recursion
-from .dropping import catch_up, give_up, put_off
+from .computing import claiming_at, parts_at
+from .dropping import catch_up, give_up
 from .errors import MissingError
 from .known import Known
 from .part import Part, watch
@@ -21,24 +20,7 @@ from .run import Run
 from .submission import submit
 from .work import INLINE, Work
 
-#: What computes an item in this process or through it, by place and uid.
-_computing: dict[str, dict[str, Part]] = {}
-_computing_lock = threading.RLock()
-_NONE: Mapping[str, Part] = {}
-
 _CLAIM_S, _MOST_CLAIMED = 0.01, 1 << 13  # what is claimed at once should not take many times as long
-
-
-def _forget_computing() -> None:
-    """In a forked child: they are the parent's."""
-    global _computing_lock
-    _computing_lock = threading.RLock()
-    parents = _computing.copy()
-    _computing.clear()
-    put_off(parents.clear)
-
-
-os.register_at_fork(after_in_child=_forget_computing)
 
 
 class Starting(Known):
@@ -83,7 +65,7 @@ class Starting(Known):
 
     def part(self, key: str) -> Part | None:
         """What computes an item in this process or through it."""
-        return self._parts.get(key) or _computing.get(self.work.place, _NONE).get(key)
+        return self._parts.get(key) or parts_at(self.work.place).get(key)
 
     def _have_taken(self, keys: Iterable[str]) -> None:
         super()._have_taken(keys)
@@ -142,8 +124,8 @@ class Starting(Known):
     def claim(self, keys: Sequence[str]) -> Part | None:
         """A new part of those of `keys` that nobody computes; notes who computes the others in this process."""
         catch_up()
-        with _computing_lock:
-            here = _computing.get(self.work.place, _NONE)
+        place = self.work.place
+        with claiming_at(place) as here:
             free = [key for key in keys if key not in here or here[key].finished]
             if len(free) < len(keys):
                 for key in here.keys() & set(keys).difference(free):
@@ -154,10 +136,10 @@ class Starting(Known):
             if not free:
                 return None
             part = self._new_part(free)
-            part.on_end(functools.partial(_release, self.work.place, self.work.cache, part))
+            part.on_end(functools.partial(_release, place, self.work.cache, part))
             mine = dict.fromkeys(free, part)
             self._parts.update(mine)
-            _computing.setdefault(self.work.place, {}).update(mine)
+            here.update(mine)
         self._made.append(part)
         return part
 
@@ -220,12 +202,6 @@ class Starting(Known):
         return batches
 
 
-def known_parts(work: Work, keys: Iterable[str]) -> Iterator[str]:
-    """Those of the keys that are computed in this process or through it."""
-    here = _computing.get(work.place, _NONE)
-    return (key for key in keys if key in here)
-
-
 def next_stride(stride: int, smallest: int, seconds: float) -> int:
     """How many items to claim next, when it took so many seconds since the last `stride` of them were."""
     if 0.0 <= seconds < _CLAIM_S:
@@ -235,13 +211,10 @@ def next_stride(stride: int, smallest: int, seconds: float) -> int:
 
 def _release(place: str, cache: Cache | None, part: Part) -> None:
     """Nobody computes what is missing of a part that ended."""
-    with _computing_lock:
-        here = _computing.get(place, {})
+    with claiming_at(place) as here:
         for key in part.keys:
             if here.get(key) is part:
                 del here[key]
-        if not here:
-            _computing.pop(place, None)
     if cache is not None:
         with contextlib.suppress(OSError):  # it cannot be tidied up: whoever looks sees that its keeper is gone
             cache.release(part.keys)
