@@ -56,7 +56,7 @@ class Known:
             self._outdated = self._find_outdated()
         keys, keep = list(keys), self.work.keep
         known: dict[str, State] = {}
-        if keep:
+        if keep and not keep.keys().isdisjoint(keys):
             known = {key: "failure" if type(keep[key]) is Raised else "value" for key in keys if key in keep}
         if self.work.cache is not None and len(known) < len(keys):
             known.update(self.work.cache.states(self._current([key for key in keys if key not in known]), fresh=fresh))
@@ -73,7 +73,7 @@ class Known:
         keep = self.work.keep
         if self._outdated is None:
             self._outdated = self._find_outdated()
-        if keep:
+        if keep and not keep.keys().isdisjoint(unknown):
             self._take({key: keep[key] for key in unknown if key in keep})
             unknown = self.unknown(unknown)
         cache = self.work.cache

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cachedmodel.cache import Cache, Options
+from cachedmodel.cache import Cache, Options, columns
 from cachedmodel.cache.index import Index
 from cachedmodel.cache.writer import MOST_ROWS
 
@@ -101,6 +101,22 @@ def test_shards_are_sealed_and_begun_anew(tmp_path: Path, opened: Open) -> None:
 
     assert len(list((tmp_path / "map").glob("*.shard"))) == 2
     assert opened().read(list(expected)).values == expected
+
+
+def test_a_process_finds_what_it_wrote_while_it_writes(opened: Open, tmp_path: Path) -> None:
+    """Among keys that are new, in shards that it sealed and in the one that it writes; what it remembers is bounded."""
+    cache = opened(single=False)
+    step = 4096
+    for first in range(0, 2 * MOST_ROWS + 2 * step, step):
+        keys = [str(number) for number in range(first, first + step)]
+        known = [str(number) for number in range(0, first, 997)]
+        assert cache.states([*keys, *known]) == dict.fromkeys(known, "value")
+        cache.write_small(columns.INT, {key: int(key) for key in keys}, [0.1] * step)
+        assert len(cache._store._index._memo) <= MOST_ROWS  # type: ignore[union-attr]
+
+    assert sum(shard.footer is not None for shard in cache._store._index.newest()) == 2  # type: ignore[union-attr]
+    keys = [str(number) for number in range(0, 2 * MOST_ROWS + 2 * step, 3)]
+    assert cache.read(keys).values == {key: int(key) for key in keys}
 
 
 def test_arrays(opened: Open, tmp_path: Path) -> None:

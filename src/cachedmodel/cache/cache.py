@@ -266,10 +266,10 @@ class Cache:
             taken = self._claims.take(wanted, self.options, heir_of) if wanted else []
             if not taken:
                 return []
-            self._store.refresh(self._claims.listing)
+            changed = self._store.refresh(self._claims.listing)
             if self._claims.took_over:
                 self._store.outrank()
-            granted = self._unstored(taken, replace, self._claims.listing)
+            granted = self._unstored(taken, replace, self._claims.listing) if changed else taken
             if len(granted) < len(taken):
                 mine = set(granted)
                 self._claims.end([key for key in taken if key not in mine], self.options)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 import os
 import typing as tp
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from xxhash import xxh3_64_digest, xxh3_128_digest
 
 from .files import read_whole
-from .frames import encode
+from .frames import encode_all
 from .lives import Keeper
 
 PREFIX = ".claim-"
@@ -32,9 +32,9 @@ class Claim(tp.NamedTuple):
         return not self.digests and not self.keeper.pid and self.keeper.kind == "process"
 
 
-def digest(key: str) -> bytes:
-    """What stands for a key in a claim."""
-    return xxh3_128_digest(encode(key))
+def digests(keys: Collection[str]) -> list[bytes]:
+    """What stands for each key in a claim."""
+    return [*map(xxh3_128_digest, encode_all(keys))]
 
 
 def pack(keeper: Keeper, digests: Sequence[bytes]) -> bytes:

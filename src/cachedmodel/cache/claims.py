@@ -19,7 +19,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 
-from .claimfile import PREFIX, Claim, digest, pack, read
+from .claimfile import PREFIX, Claim, digests, pack, read
 from .files import discard, look_anew, names_in, publish_first
 from .lives import Keeper, lives_of, me
 from .options import Options
@@ -113,17 +113,17 @@ class Claims:
 
     def holders(self, keys: Sequence[str], options: Options) -> dict[str, Keeper]:
         """The living keepers of these keys, as of the last refresh."""
-        living, _ = self._judge([digest(key) for key in keys], options)
+        living, _ = self._judge(digests(keys), options)
         return {key: self._files[number].keeper for key, number in zip(keys, living, strict=True) if number is not None}
 
-    def _judge(self, digests: Sequence[bytes], options: Options) -> tuple[list[int | None], set[int]]:
+    def _judge(self, hashed: Sequence[bytes], options: Options) -> tuple[list[int | None], set[int]]:
         """Number of the living claim on each of the keys; and numbers of claims of the dead on some of them."""
         # One that cannot be read yet may be about anything.
         unread = next((number for number, claim in self._files.items() if claim.is_unread), None)
         newest = self._newest
         if not newest and unread is None:
-            return [None] * len(digests), set()
-        on = [newest.get(key, unread) for key in digests]
+            return [None] * len(hashed), set()
+        on = [newest.get(key, unread) for key in hashed]
         keepers = {number: self._files[number].keeper for number in on if number is not None}
         dead = {number for number, keeper in keepers.items() if not self._is_alive(keeper, options)}
         return [None if number in dead else number for number in on], dead
@@ -144,18 +144,18 @@ class Claims:
     def take(self, keys: Sequence[str], options: Options, heir_of: str = "") -> list[str]:
         """Claims those of the keys that no living keeper but `heir_of` holds; OSError if files cannot be made here."""
         lives = lives_of(self._root)
-        digests = {key: digest(key) for key in keys}
+        hashed = dict(zip(keys, digests(keys), strict=True))
         began, delay = time.monotonic(), 0.001
         while True:
             self.refresh()
-            living, dead = self._judge(list(digests.values()), options)
+            living, dead = self._judge(list(hashed.values()), options)
             held = [number is not None and not self._files[number].keeper.is_process(heir_of) for number in living]
-            free = [key for key, is_held in zip(digests, held, strict=True) if not is_held]
+            free = [key for key, is_held in zip(hashed, held, strict=True) if not is_held]
             if not free or time.monotonic() - began > _PATIENCE_S:
                 return []
             lives.hold(options.lease_s, options.permissions)
             try:
-                number = self._make(me(), [digests[key] for key in free], options)
+                number = self._make(me(), [hashed[key] for key in free], options)
             except BaseException:
                 lives.let_go()
                 raise
@@ -174,15 +174,15 @@ class Claims:
         self._sweep(number, options)
         return free
 
-    def _make(self, keeper: Keeper, digests: list[bytes], options: Options) -> int | None:
+    def _make(self, keeper: Keeper, hashed: list[bytes], options: Options) -> int | None:
         """The number of a new claim; None if somebody else was first."""
         number = max(self._files, default=0) + 1
-        if not publish_first(self._path(number), [pack(keeper, digests)], options.permissions):
+        if not publish_first(self._path(number), [pack(keeper, hashed)], options.permissions):
             return None
         if not self._single and max(self._numbers(), default=number) > number:
             discard(self._path(number))  # others went past this number while it was not there
             return None
-        self._learn(number, Claim(keeper, digests))
+        self._learn(number, Claim(keeper, hashed))
         return number
 
     def _bury(self, dead: set[int], mine: int, options: Options) -> None:
@@ -311,8 +311,8 @@ class Claims:
 
     def _publish(self, keeper: Keeper, keys: Sequence[str], options: Options) -> int:
         """A new claim, whatever others hold."""
-        digests = [digest(key) for key in keys]
-        while (number := self._make(keeper, digests, options)) is None:
+        hashed = digests(keys)
+        while (number := self._make(keeper, hashed, options)) is None:
             self.refresh()
         return number
 

@@ -62,11 +62,12 @@ class Entry:
             self._bad = None
         self.options = options
 
-    def refresh(self, names: Iterable[str] | None = None) -> None:
-        """The file is read anew each time; but a mount may believe for seconds that it is not there."""
+    def refresh(self, names: Iterable[str] | None = None) -> bool:
+        """True, as the file is read anew each time; but a mount may believe for seconds that it is not there."""
         # Listing the folder is what makes NFS look anew, making a name what makes FUSE do so.
         if NAME in (names_in(self.folder) if names is None else names):
             look_anew(self.path)
+        return True
 
     # -- reading
 

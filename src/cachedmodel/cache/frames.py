@@ -90,13 +90,16 @@ def encode(text: str) -> bytes:
     return text.encode(*_TEXT)
 
 
-def hashes(keys: tp.Sequence[str]) -> tp.Iterator[int]:
-    """What stands for each key in the index of a shard."""
+def encode_all(texts: tp.Collection[str]) -> list[bytes]:
     try:
-        names = [*map(str.encode, keys)]
+        return [*map(str.encode, texts)]
     except UnicodeEncodeError:  # lone surrogates
-        names = [*map(encode, keys)]
-    return map(xxh3_64_intdigest, names)
+        return [*map(encode, texts)]
+
+
+def hashes(keys: tp.Collection[str]) -> tp.Iterator[int]:
+    """What stands for each key in the index of a shard."""
+    return map(xxh3_64_intdigest, encode_all(keys))
 
 
 def padding(offset: int, alignment: int) -> bytes:

@@ -24,6 +24,8 @@ _MANY_PART = 8
 _LOOKUP_COST = 8
 #: Changes of other processes after which a complete memo is built again rather than patched.
 _MOST_STALE = 10_000
+#: Entries that a process that writes remembers beside the shard that it writes.
+_MOST_OWN = 1 << 15
 #: Looks at a folder in which files vanish one after the other; a mount may go on listing one that is gone.
 _MOST_LOOKS = 8
 
@@ -144,7 +146,7 @@ class Index:
         self._complete = False
         self._asked = 0
 
-    def _apply(self, fresh: dict[str, object]) -> None:
+    def _apply(self, fresh: Mapping[str, object]) -> None:
         """What was found before about these keys does not count any more."""
         self._changes += bool(fresh)
         if not self._memo and not self._complete:
@@ -161,12 +163,12 @@ class Index:
     def adopt(self, name: str, header: frames.Header) -> Shard:
         """The shard that this process begins to write."""
         shard = Shard(self.folder, name)
-        shard.own, shard.table, shard.header, shard.position = True, {}, header, header.end
+        shard.own, shard.made_here, shard.table, shard.header, shard.position = True, True, {}, header, header.end
         self._shards[name] = shard
         self._sort()
         return shard
 
-    def wrote(self, shard: Shard, position: int, entries: dict[str, object]) -> None:
+    def wrote(self, shard: Shard, position: int, entries: Mapping[str, object]) -> None:
         """Entries that this process committed to its own shard, up to `position`."""
         assert shard.table is not None
         shard.position = position
@@ -174,6 +176,8 @@ class Index:
         if self._complete and self._newest and self._newest[0] is shard:
             self._memo.update(entries)
             self._stale.difference_update(entries)
+            if len(self._memo) > _MOST_OWN and self._is_own():
+                self._forget_found()
             self._limit()
         else:
             self._apply(entries)
@@ -241,6 +245,8 @@ class Index:
         """Whether scanning all shards costs less than looking up what is asked now, or likely to be asked."""
         self._asked += count
         rows = self._sealed_rows()
+        if self._newest and self._is_own():
+            return False  # what a process asks for while it computes is new, for the most part
         if count >= _MANY_KEYS and count * _MANY_PART >= rows:
             return True
         shards = len(self._newest)
@@ -250,6 +256,10 @@ class Index:
     def _rows(self) -> int:
         """How many entries a complete memo would have, at most."""
         return self._sealed_rows() + sum(len(shard.table) for shard in self._newest if shard.table is not None)
+
+    def _is_own(self) -> bool:
+        """True if all that counts was written by this process."""
+        return all(shard.made_here for shard in self._newest)
 
     def _sealed_rows(self) -> int:
         return sum(shard.footer.rows for shard in self._newest if shard.footer is not None)

@@ -1,8 +1,10 @@
-"""Which sealed shard may hold a key: the sorted hashes of all their rows, 12 bytes a row, in memory.
+"""Which sealed shard may hold a key: the sorted hashes of all their rows, 8 bytes a row, in memory.
 
 Asking the footer of each shard for each key costs some microseconds a shard, and a map of a million items is sixteen
 shards. Once many keys were asked, one search in a sorted array answers for all shards; it is made from the footers
 alone, and is thrown away with the process.
+
+    row = first 40 bits of the hash | number of the shard: what else has these bits, the footer of the shard denies
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ if tp.TYPE_CHECKING:
 
     from .shard import Shard
 
-    Hashes = np.ndarray[tp.Any, np.dtype[np.uint64]]
-    Numbers = np.ndarray[tp.Any, np.dtype[np.uint32]]
+    Rows = np.ndarray[tp.Any, np.dtype[np.uint64]]
 
 #: Look-ups (keys times shards) after which it pays to read all footers; and if numpy must be imported for it.
 _LOOKUPS = 20_000
 _LOOKUPS_WITH_IMPORT = 50_000
 #: Where there are more rows, their hashes would take more memory than a look-up should.
 _MOST_ROWS = 1 << 24
+#: Shards are never more than rows, so so many bits tell them apart.
+_NUMBER = (1 << 24) - 1
 
 
 class MergedIndex:
@@ -37,7 +40,7 @@ class MergedIndex:
         self._names: list[str] = []
         #: Shards whose footer is damaged: they may hold any key.
         self._unknown: set[str] = set()
-        self._arrays: list[tuple[Hashes, Numbers]] = []
+        self._arrays: list[Rows] = []
 
     def candidates(
         self, hashed: Mapping[str, int], shards: Sequence[Shard], expected: int
@@ -55,7 +58,7 @@ class MergedIndex:
         """
         self._asked += len(hashed) * len(shards)
         needed = _LOOKUPS if "numpy" in sys.modules else _LOOKUPS_WITH_IMPORT
-        if len(shards) < 2 or max(self._asked, expected * len(shards)) < needed:
+        if not shards or max(self._asked, expected * len(shards)) < needed:
             return None
         if sum(shard.footer.rows for shard in shards if shard.footer is not None) > _MOST_ROWS:
             return None
@@ -64,20 +67,25 @@ class MergedIndex:
         self._learn(shards)
         keys, hashes = list(hashed), list(hashed.values())
         wanted = np.array(hashes, dtype=np.uint64)
+        order = np.argsort(wanted)  # those side by side are found in the same lines of memory
+        number = np.uint64(_NUMBER)
+        wanted = wanted[order] & ~number
         found: dict[str, dict[str, int]] = {name: dict(hashed) for name in self._unknown}
-        for array, numbers in self._arrays:
-            rows = np.searchsorted(array, wanted, "left")
-            asked = np.flatnonzero(array[np.minimum(rows, len(array) - 1)] == wanted)
-            rows = rows[asked]
+        for array in self._arrays:
+            rows = np.searchsorted(array, wanted)
+            asked = np.arange(len(wanted))
             while len(asked):
-                owners = numbers[rows]
-                for number in np.unique(owners).tolist():
-                    here = asked[owners == number].tolist()
+                there = array[np.minimum(rows, len(array) - 1)]
+                hits = (rows < len(array)) & (there & ~number == wanted[asked])
+                asked, rows, owners = (
+                    asked[hits],
+                    rows[hits] + 1,
+                    there[hits] & number,
+                )  # others may follow of the same hash
+                for owner in np.unique(owners).tolist():
+                    here = order[asked[owners == owner]].tolist()
                     some = zip(map(keys.__getitem__, here), map(hashes.__getitem__, here), strict=True)
-                    found.setdefault(self._names[number], {}).update(some)
-                rows = rows + 1  # the same hash may follow, of this shard or another
-                more = (rows < len(array)) & (array[np.minimum(rows, len(array) - 1)] == wanted[asked])
-                asked, rows = asked[more], rows[more]
+                    found.setdefault(self._names[owner], {}).update(some)
         return found
 
     def knows(self, name: str) -> bool:
@@ -99,14 +107,15 @@ class MergedIndex:
                 self._unknown.add(shard.name)
                 continue
             if len(array):
-                self._arrays.append((array, np.full(len(array), self._numbers[shard.name], dtype=np.uint32)))
+                array &= np.uint64(_NUMBER ^ (1 << 64) - 1)
+                array |= np.uint64(self._numbers[shard.name])
+                self._arrays.append(array)
                 self._merge()
 
     def _merge(self) -> None:
         """Keeps arrays few: one joins the one before it once it is not much smaller, so each row is merged few times."""
         import numpy as np
 
-        while len(self._arrays) > 1 and len(self._arrays[-2][0]) < 2 * len(self._arrays[-1][0]):
-            merged, numbers = (np.concatenate(both) for both in zip(*self._arrays[-2:], strict=True))
-            order = np.argsort(merged, kind="stable")
-            self._arrays[-2:] = [(merged[order], numbers[order])]
+        while len(self._arrays) > 1 and len(self._arrays[-2]) < 2 * len(self._arrays[-1]):
+            self._arrays[-2:] = [np.concatenate(self._arrays[-2:])]
+            self._arrays[-1].sort()

@@ -75,6 +75,8 @@ class Shard:
         self.loaded: float = 0.0
         #: Written by this process: its writer fills the table, and nobody tails it.
         self.own = False
+        #: It was, whoever writes it now.
+        self.made_here: bool = False
         #: Never read: alien, damaged from the start, or of another identity.
         self.ignored: bool = False
         #: Position up to which the table is filled.

@@ -11,7 +11,7 @@ import errno
 import math
 import time
 import typing as tp
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 
 from cachedmodel import codecs
@@ -82,9 +82,9 @@ class Sharded:
 
     # -- reading
 
-    def refresh(self, names: Iterable[str] | None = None) -> None:
-        """Looks for what others wrote."""
-        self._index.refresh(names)
+    def refresh(self, names: Iterable[str] | None = None) -> bool:
+        """Looks for what others wrote; True if what is known changed."""
+        return self._index.refresh(names)
 
     def _find(self, keys: Sequence[str], expected: int = 0) -> dict[str, object]:
         if self._waiting and any(key in self._waiting for key in keys):
@@ -203,10 +203,12 @@ class Sharded:
             if "\0" in "".join(values):
                 for (key, value), took in zip(values.items(), seconds, strict=True):
                     self.write(key, value, took)
-            else:
-                self._columns = {column: (list(values), list(values.values()), seconds)}
-                self._waiting = dict.fromkeys(values)
-            self.commit()
+                self.commit()
+            elif values:
+                with self._committing(values):
+                    writer, shard = self._writer_for(values)
+                    writer.block(column, list(values), list(values.values()), int(time.time()), seconds)
+                    self._commit_to(writer, shard, values)
 
     def write_failure(self, key: str, failure: Failure, seconds: float | None) -> bool:
         """Adds a failure to the block. Takes the lock by itself."""
@@ -267,16 +269,8 @@ class Sharded:
     def commit(self, sync: bool = False) -> None:
         """Makes visible what was written; OSError with the path if that fails: then the block is dropped."""
         if self._waiting:
-            written = self._waiting
-            try:
+            with self._committing(self._waiting):
                 self._commit_block()
-            except BaseException:
-                self._drop_writer()
-                raise
-            finally:
-                self._clear_block()
-                self._last_commit = time.monotonic()
-            self._committed(written)
         if sync and self._writer is not None:
             try:
                 self._writer.commit(sync=True)
@@ -289,6 +283,19 @@ class Sharded:
         """Supersedes, from now on, also what a writer begins that has not looked yet: it was taken for dead, and may go on."""
         self._seal()
         self._ahead = 2
+
+    @contextlib.contextmanager
+    def _committing(self, keys: Iterable[str]) -> Iterator[None]:
+        """Wraps a commit of these keys: what fails is dropped."""
+        try:
+            yield
+        except BaseException:
+            self._drop_writer()
+            raise
+        finally:
+            self._clear_block()
+            self._last_commit = time.monotonic()
+        self._committed(keys)
 
     def share(self) -> None:
         """Shows what was committed to other hosts too: before a claim on it ends."""
@@ -309,6 +316,10 @@ class Sharded:
             failed = bool(record.flags & frames.FAILED)
             deleted = record.flags & frames.DELETES
             entries[record.key] = columns.DELETED if deleted else Where(shard, offset, size, failed)
+        self._commit_to(writer, shard, entries)
+
+    def _commit_to(self, writer: ShardWriter, shard: Shard, entries: Mapping[str, object]) -> None:
+        """Commits what was added to a shard."""
         writer.commit()
         self._index.wrote(shard, writer.position, entries)
         if writer.full:
