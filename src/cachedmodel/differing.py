@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as tp
 
 import pydantic
@@ -11,7 +10,7 @@ from . import uid as _uid
 from .atoms import atoms, tagged
 from .containers import Watched, containers, items_of, values_of
 from .errors import UidError
-from .schema import EXTRA, Field, fields_of, tag_of
+from .schema import EXTRA, Default, Field, default_of, fields_of, models_of, tag_of
 
 _NEVER = object()
 #: Types of which equal values have one encoding.
@@ -33,7 +32,7 @@ class Row:
         self.field: Field = field
         self.name: str = field.name
         self.head: bytes = field.head
-        self.same: tuple[bytes, bytes] | None = field.same
+        self.same: tuple[bytes, bytes] | None = None  # encodings of its default where they differ but mean the same
         self.path: str = path
         self.names: tuple[str, ...] = names  # that lead to it
         self.title: str = title_of(names)
@@ -103,8 +102,9 @@ class Baseline:
             ]
             counting = tuple(row for row in rows if ".".join(row.names) not in exclude)
             for index, row in enumerate(counting):
-                row.index = index
-                self._take_default(row, exclude, row.name in forced)
+                default = default_of(cls, row.name)
+                row.index, row.same = index, default.same
+                self._take_default(row, default, exclude, row.name in forced)
             left_out = {prefix + name for name in cls.__pydantic_fields__} - {row.path for row in counting}
             if len(self._places) >= _MAX_PLACES:  # classes made in a loop
                 self._places.clear()
@@ -115,13 +115,15 @@ class Baseline:
             self._places[cls, prefix, exclude] = place
         return place
 
-    def _take_default(self, row: Row, exclude: frozenset[str], forced: bool) -> None:
+    def _take_default(self, row: Row, default: Default, exclude: frozenset[str], forced: bool) -> None:
         encoding = None
-        if row.field.default is not None:
-            with contextlib.suppress(
-                UidError
-            ):  # one that cannot be encoded is never left out; as a value it is refused
-                encoding = Pass(self, exclude).at(row.field.default[0], row)[0]
+        if default.value is not None:
+            value = default.value[0]
+            encode = atoms(type(value))
+            try:
+                encoding = Pass(self, exclude).at(value, row)[0] if encode is None else encode(value)
+            except UidError:
+                encoding = None  # what cannot be encoded is never left out; as a value it is refused
         today = "" if encoding is None else _uid.digest(encoding)
         first = self.known.get(row.path)
         if first is None:
@@ -132,7 +134,7 @@ class Baseline:
             row.digest = first
             return
         row.default, row.whole = encoding, row.head + encoding
-        atom = row.field.unvalidated
+        atom = default.unvalidated
         if atoms(type(atom)) is not None:
             row.atom = atom
             if type(atom) in _EXACT or (type(atom) is float and atom):  # -0.0 == 0.0
@@ -140,7 +142,7 @@ class Baseline:
 
 
 class _NoDefaults(Baseline):
-    def _take_default(self, row: Row, exclude: frozenset[str], forced: bool) -> None:
+    def _take_default(self, row: Row, default: Default, exclude: frozenset[str], forced: bool) -> None:
         pass
 
 
@@ -267,7 +269,7 @@ class Pass(_uid.Encoding):
             prefix = f"{row.path}{step}{f'<{tag}>' * bool(tag)}."
             place = self.baseline.place(cls, self.exclude, prefix, row.names, forced)
             known = _uid.canonical(tag), cls.__name__ if tag else "default", place
-            if not row.field.discriminators:  # which are of the value
+            if not models_of(row.field).discriminators:  # which are of the value
                 inner[cls] = known
         tag_encoding, label, place = known
         if not place.is_frozen:

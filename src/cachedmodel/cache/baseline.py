@@ -78,7 +78,7 @@ def read(path: str) -> dict[str, str]:
     check, _, data = read_whole(path).partition(b"\n")
     if check.decode() != xxhash.xxh3_64_hexdigest(data):
         raise ValueError("its checksum is wrong")
-    out: dict[str, str] = json.loads(data)
+    out: dict[str, str] = json.loads(data.decode())
     return out
 
 
