@@ -222,15 +222,29 @@ def test_refused_submissions_release_what_they_claimed(infra: cm.InfraDict, log:
     """Slurm's own words and the setting to change are raised at once; with other settings the task can be computed."""
     for settings, words, remedy in (
         ({"slurm_partition": "nowhere"}, "nvalid partition", "slurm_partition"),
+        ({"conda_env": "/nowhere"}, "has no interpreter '/nowhere/bin/python'", ""),
+        ({"slurm_additional_parameters": {"array": "0-3"}}, "how many jobs", ""),
         ({"mem_gb": 1000.0}, "node configuration is not available", "mem_gb"),
         ({"gpus_per_node": 9}, "node configuration is not available", "gpus_per_node"),
         ({"slurm_additional_parameters": {"no-such-option": 1}}, "unrecognized option", "slurm_additional_parameters"),
     ):
         task = Square(log=log, infra=cm.Infra.model_validate({**infra, **settings})).value
-        with pytest.raises(cm.InfraError, match=rf"{words}[\s\S]*infra\.{remedy}"):
+        with pytest.raises(cm.InfraError, match=rf"{words}[\s\S]*Change infra\.{remedy};" if remedy else words):
             task()
         assert task.status() == "not submitted"
     assert Square(log=log, infra=infra).value() == 0
+
+
+def test_a_job_that_may_never_start_is_told(infra: cm.InfraDict, log: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Slurm accepts what its partition never gives; whoever waits is told why, once."""
+    task = Square(log=log, infra={**infra, "nodes": 17}).value
+    job = task.job()
+    until(lambda: "reason is Partition" in caplog.text or job.wait(0.1))
+    assert (job.status(), len(caplog.records)) == ("queued", 1)
+    assert f"Job {job.job_id} may wait for ever" in caplog.text
+    job.cancel()
+    with pytest.raises(cm.JobLostError, match="was cancelled"):
+        job.result(20)
 
 
 def test_an_array_larger_than_the_cluster_allows_is_split(infra: cm.InfraDict, log: Path) -> None:

@@ -100,14 +100,18 @@ class ClusterExecutor:
         packed = [JobCall(call) for call in pack_calls(calls, self._parameters)]
         if self._cluster == "slurm":
             _check_for_sbatch(self._folder)
+            if "array" in tp.cast("Mapping[str, object]", self._parameters.get("slurm_additional_parameters") or {}):
+                raise InfraError("slurm_additional_parameters cannot have 'array': it says how many jobs there are.")
         folder = make_batch_folder(self._folder)
         began, most = time.time(), max_jobs or self._max_jobs or MAX_JOBS
         try:
             with _as_outside_of_jobs():
                 jobs = self._submit_arrays(packed, folder, most)
+        except InfraError:
+            raise
         except (RuntimeError, ValueError, NameError, AssertionError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items()) or "none"
-            remedy = slurm.remedy(str(error)) if self._cluster == "slurm" else "Change the settings"
+            remedy = slurm.remedy(str(error), self._parameters) if self._cluster == "slurm" else "Change the settings"
             raise InfraError(
                 f"{self._cluster!r} did not accept the submission: {error}\n{remedy}; given were: {given}."
             ) from error

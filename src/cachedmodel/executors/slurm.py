@@ -8,16 +8,19 @@ is none. A node that failed ends its jobs for the moments until they are queued 
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import os
 import re
 import threading
 import time
 import typing as tp
+from collections.abc import Iterable
 
 if tp.TYPE_CHECKING:
     import subprocess
 
+logger: logging.Logger = logging.getLogger("cachedmodel")
 KEPT_S = 1.0, 15.0  # how long an answer counts: at first, and at most, when nothing changes for long
 PATIENCE = 0.1  # part of the time since something changed for which an answer counts
 UNANSWERED_S = 5.0  # until a controller that does not answer is asked again
@@ -32,6 +35,11 @@ QUEUED = frozenset(
 RUNNING = frozenset(["RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"])
 RETURNING = frozenset(["NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"])
 """Ends after which a job may be queued again."""
+_HOPELESS = re.compile(
+    r"BadConstraints|DependencyNeverSatisfied|Invalid(Account|QOS)|(Account|QOS)NotAllowed|Partition(Config|NodeLimit|TimeLimit)"
+    r"|(Assoc|QOS)Max\w*Per(Job|Node)|JobHeldAdmin|launch.failed.requeued.held"
+)
+"""Why a job waits that does not start by itself: sbatch accepts it where the cluster's EnforcePartLimits says so."""
 GONE = "GONE"
 """The controller has forgotten the job, or never knew it."""
 
@@ -47,6 +55,8 @@ class Seen(tp.NamedTuple):
         How its script ended, as `os.wait` gives it.
     submitted, ended
         In seconds since 1970; 0 where that is not known.
+    reason
+        Why it waits, in Slurm's words.
     """
 
     state: str
@@ -54,6 +64,7 @@ class Seen(tp.NamedTuple):
     submitted: int = 0
     restarts: int = 0
     ended: int = 0
+    reason: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -71,6 +82,7 @@ class Controller:
         self._answered = False
         self._others: set[str] = set()  # arrays that are not ours, or gone: asked for by id
         self._gone_since: dict[str, float] = {}
+        self._told: set[str] = set()  # arrays that may never start
 
     def see(self, job_id: str, submitted: float) -> Seen | None:
         """The job with this id that was submitted at this time; None if Slurm does not answer."""
@@ -86,6 +98,14 @@ class Controller:
             seen = self._jobs.get(job_id, Seen(GONE))
             if not seen.restarts and submitted and abs(seen.submitted - submitted) > SKEW_S:
                 seen = Seen(GONE)  # ids begin anew when a cluster was set up anew: it is another's
+            if seen.state in QUEUED and array not in self._told and _HOPELESS.match(seen.reason):
+                self._told.add(array)
+                logger.warning(
+                    "Job %s may wait for ever: Slurm's reason is %s. Cancel it (scancel %s), and change what it asks for",
+                    job_id,
+                    seen.reason,
+                    array,
+                )
             return self._believed(job_id, seen)
 
     def forget(self) -> None:
@@ -110,9 +130,9 @@ class Controller:
     def _look(self, which: list[str]) -> bool:
         text = ask("squeue", *which, "--all", "--noheader", "--array", "--states=all", f"--Format={_FORMAT}")
         for line in (text or "").splitlines():
-            job_id, state, code, submitted, restarts, ended, _ = line.split("|")
-            numbers = map(_number, (code, submitted, restarts, ended))
-            self._jobs[job_id] = Seen(state, *numbers)
+            job_id, state, code, submitted, restarts, ended, reason, _ = line.split("|")
+            exit_code, began, again, end = map(_number, (code, submitted, restarts, ended))
+            self._jobs[job_id] = Seen(state, exit_code, began, again, end, reason)
         return text is not None
 
     def _believed(self, job_id: str, seen: Seen) -> Seen:
@@ -123,7 +143,7 @@ class Controller:
         return seen if time.monotonic() - since > REQUEUE_S else seen._replace(state="REQUEUED")
 
 
-_FORMAT = "JobArrayID:|,State:|,exit_code:|,SubmitTime:|,RestartCnt:|,EndTime:|"
+_FORMAT = "JobArrayID:|,State:|,exit_code:|,SubmitTime:|,RestartCnt:|,EndTime:|,Reason:|"
 controller: Controller = Controller()
 
 
@@ -182,18 +202,15 @@ def log_folder(job_id: str) -> str:
     return os.path.dirname(log[1]) if log else ""
 
 
-def remedy(words: str) -> str:
-    """What to change, by what Slurm says of a submission that it refuses."""
+def remedy(words: str, given: Iterable[str] = ()) -> str:
+    """What to change, by what Slurm says of a submission that it refuses, and by what settings it was asked for."""
     if re.search(r"contact slurm|slurm controller|timed out|backup controller", words, re.IGNORECASE):
         return "Slurm does not answer: try again when it does, or compute on this machine with infra.cluster='local'"
     if "configuration source" in words:
         return "Slurm is installed here, but knows of no cluster: say infra.cluster='local', or 'auto'"
-    settings = [setting for pattern, setting in _REMEDIES if re.search(pattern, words, re.IGNORECASE)]
-    return (
-        f"Change {' or '.join(f'infra.{name}' for name in dict.fromkeys(settings))}"
-        if settings
-        else "Change the settings"
-    )
+    named = list(dict.fromkeys(setting for pattern, setting in _REMEDIES if re.search(pattern, words, re.IGNORECASE)))
+    named = [setting for setting in named if setting in given] or named
+    return f"Change {' or '.join(f'infra.{name}' for name in named)}" if named else "Change the settings"
 
 
 _REMEDIES = (
