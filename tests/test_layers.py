@@ -44,7 +44,7 @@ LAYERS = (
         *("uid", "uidarrays", "containers", "atoms", "classpath"),
         *("confdict", "confkeys", "confplain", "confsimple", "confyaml", "workdir"),
     ),
-    ("mainmodule",),
+    ("loaded", "mainmodule"),
     ("errors",),
 )
 

@@ -8,7 +8,6 @@ import datetime
 import enum
 import functools
 import os
-import sys
 import typing as tp
 from collections.abc import Callable, Mapping
 
@@ -16,6 +15,7 @@ import pydantic
 
 from . import uid
 from .errors import UidError
+from .loaded import loaded
 
 MASK = "**********"
 _SECRETS = (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)
@@ -141,7 +141,7 @@ def _plain_mapping(value: Mapping[tp.Any, object], key: Callable[[str], str]) ->
 
 
 def _plain_other(value: object, key: Callable[[str], str]) -> tp.Any:
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
         inner = value.tolist()
         # long doubles and times of a resolution of their own stay what they are

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 
 from .cache import Cache, Failure, Preceded, column_of
 from .errors import CacheError
+from .loaded import loaded
 
 
 class Raised:
@@ -236,7 +236,7 @@ def read_only(value: object) -> object:
     """The value itself, the numpy arrays in it made read-only: it is handed out again."""
     if type(value) in _PLAIN:
         return value
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is None:
         return value
     if isinstance(value, numpy.ndarray):

@@ -16,7 +16,6 @@ import functools
 import operator
 import pathlib
 import re
-import sys
 import typing as tp
 from _blake2 import blake2b  # what hashlib hands out, without loading OpenSSL
 
@@ -24,6 +23,7 @@ from .atoms import ATOMS, of_function, of_str, of_zone, tagged
 from .classpath import class_path, is_named
 from .containers import CONTAINERS, Handler, Walk, items_of
 from .errors import UidError
+from .loaded import loaded
 
 _MAX_READABLE = 128
 _PATHS = (pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath)
@@ -56,7 +56,7 @@ def _handler(kind: tp.Any) -> Handler:
         return lambda self, value: tagged(tag, of_str(flavour), of_str(str(value)))
     if issubclass(kind, type):
         return _class
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    numpy, torch = loaded("numpy"), loaded("torch")
     if numpy is not None and issubclass(kind, (numpy.ndarray, numpy.generic, numpy.dtype)):
         from .uidarrays import of_numpy
 
