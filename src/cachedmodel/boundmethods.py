@@ -6,7 +6,7 @@ import typing as tp
 from collections.abc import Iterable, Iterator, Mapping
 
 from .binding import Bound
-from .cache import MapView
+from .cache import Cache, MapView
 from .engine import Call
 from .executors import Status
 from .jobs import Job, MapJob, Plan, filled_array, new_plan, status_of
@@ -70,6 +70,11 @@ class BoundTask(Bound, tp.Generic[R_co]):
 
     def is_cached(self) -> bool:
         """True if a result is stored, which is not looked into; False for a stored failure."""
+        folder = self._home().folder
+        if folder is not None and self._work_now is None and self._memory_now is None:
+            # thousands are asked in a row: nothing is made that only computing needs
+            identity = self._identity()
+            return Cache.task_state(f"{folder}/{identity.uid}", identity.agrees) == "value"
         work = self._work()
         if "" in work.memory.results:
             return type(work.memory.results[""]) is not Raised

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachedmodel.cache import Cache, Options, files
+from cachedmodel.cache import Cache, Failure, Options, files
 
 from .conftest import Open
 
@@ -65,6 +65,41 @@ def test_only_the_empty_key(opened: Open) -> None:
 
     assert cache.read(["a"]).values == {}
     assert cache.states(["a", ""]) == {"": "value"}
+
+
+def test_the_state_of_a_task_without_its_cache(tmp_path: Path) -> None:
+    """What is stored is told as by an open cache: a value, a failure, nothing, or what counts for nobody."""
+    folder, options = str(tmp_path / "task"), Options(identity=b"mine", accept=lambda identity: identity == b"mine")
+
+    def state() -> str | None:
+        told = Cache.task_state(folder, lambda identity: identity == b"mine")
+        assert told == Cache(folder, str(tmp_path), single=True, options=options).states([""]).get("")
+        return told
+
+    assert state() is None
+    cache = Cache(folder, str(tmp_path), single=True, options=options)
+    cache.write("", 1)
+    assert state() == "value"
+    cache.write_failure("", Failure.of(ValueError("no")))
+    assert state() == "failure"
+    cache.delete([""])
+    assert state() is None
+    Cache(folder, str(tmp_path), single=True, options=Options(identity=b"other")).write("", 1)
+    with pytest.warns(RuntimeWarning, match="another configuration"):
+        assert state() is None
+
+
+def test_the_state_of_a_task_that_could_not_be_read(tmp_path: Path) -> None:
+    """What this process knows to be unreadable counts as missing also where its cache is not asked."""
+    folder = str(tmp_path / "task")
+    cache = Cache.open(folder, str(tmp_path), single=True, options=Options())
+    cache.write("", b"x" * 100)
+    path = tmp_path / "task" / "entry"
+    path.write_bytes(path.read_bytes().replace(b"xxx", b"yyy"))
+    with pytest.warns(RuntimeWarning, match="damaged"):
+        assert cache.read([""]).values == {}
+
+    assert Cache.task_state(folder, lambda identity: True) is None
 
 
 def test_an_entry_of_a_codec_that_is_not_there(opened: Open, tmp_path: Path) -> None:

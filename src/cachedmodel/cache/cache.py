@@ -13,12 +13,12 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from . import files
 from .claims import Claims
+from .entry import KEY, Entry, state_in
 from .entry import NAME as ENTRY
-from .entry import Entry
 from .failure import Failure
 from .lives import Keeper
 from .options import Found, Options, Replace, State
@@ -73,6 +73,25 @@ class Cache:
         if cache.options is not options:
             cache.set_options(options)
         return cache
+
+    @staticmethod
+    def task_state(folder: str, accept: Callable[[bytes], bool]) -> State | None:
+        """What is stored of the task in a folder, as `states` has it, where nothing else is asked of the cache.
+
+        Parameters
+        ----------
+        folder
+            The folder.
+        accept
+            As in `Options`.
+        """
+        with _registry_lock:
+            cache = _by_folder.get(folder)
+        if cache is not None:  # which may know that the value cannot be read
+            return cache.states([KEY]).get(KEY)
+        state = state_in(folder, accept)
+        files.tell_warnings()
+        return state
 
     def set_options(self, options: Options) -> None:
         """Reads and writes like this from now on."""

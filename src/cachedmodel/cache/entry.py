@@ -35,6 +35,7 @@ NAME = "entry"
 KEY = ""
 #: Most entries are read at once; one read of more than a page would cost its memory.
 _ONE_READ, _MORE = 1 << 12, 1 << 16
+_Opened = tuple[File, bytes, frames.Header, frames.Record]
 
 
 class Preceded(Exception):
@@ -71,34 +72,10 @@ class Entry:
 
     # -- reading
 
-    def _open(self) -> tuple[File, bytes, frames.Header, frames.Record] | None:
+    def _open(self) -> _Opened | None:
         """The file, its first bytes, and what they say; None if there is nothing to read."""
-        try:
-            file = File(self.path)
-            data = os.pread(file.fd, _ONE_READ, 0)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
-                warn_once(self.path, f"it cannot be read ({error.strerror})", "Give this user the right to read it.")
-            return None
-        try:
-            header, record = _parse(data)
-        except frames.DAMAGE as why:
-            try:
-                data = file.pread(_MORE, 0)  # much provenance, or a read that was cut short
-                header, record = _parse(data)
-            except (OSError, *frames.DAMAGE):
-                warn_once(self.path, str(why))
-                return None
-        if header.seed == self._bad:
-            return None
-        if self.options.accept is not None and not self.options.accept(header.identity):
-            warn_once(
-                self.path,
-                "it was written for another configuration that has the same uid",
-                "It is ignored and computed again; use another `version`, or another folder, for one of the two.",
-            )
-            return None
-        return file, data, header, record
+        opened = _opened(self.path, self.options.accept)
+        return None if opened is None or opened[2].seed == self._bad else opened
 
     def read(self, keys: Sequence[str], expected: int = 1) -> Found:
         """The value or failure, if it is stored."""
@@ -133,9 +110,7 @@ class Entry:
     def states(self, keys: Sequence[str], *, fresh: bool = True) -> dict[str, State]:
         """What is stored, without decoding."""
         opened = self._open() if KEY in keys else None
-        if opened is None:
-            return {}
-        return {KEY: "failure" if opened[3].flags & frames.FAILED else "value"}
+        return {} if opened is None else {KEY: _state_of(opened)}
 
     def version(self, key: str) -> object:
         """The random seed of the file; None if there is none."""
@@ -214,6 +189,43 @@ class Entry:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def state_in(folder: str, accept: Callable[[bytes], bool]) -> State | None:
+    """What is stored of the task in a folder, without decoding; None if nothing is."""
+    opened = _opened(f"{folder}/{NAME}", accept)
+    return None if opened is None else _state_of(opened)
+
+
+def _state_of(opened: _Opened) -> State:
+    return "failure" if opened[3].flags & frames.FAILED else "value"
+
+
+def _opened(path: str, accept: Callable[[bytes], bool] | None) -> _Opened | None:
+    try:
+        file = File(path)
+        data = os.pread(file.fd, _ONE_READ, 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+            warn_once(path, f"it cannot be read ({error.strerror})", "Give this user the right to read it.")
+        return None
+    try:
+        header, record = _parse(data)
+    except frames.DAMAGE as why:
+        try:
+            data = file.pread(_MORE, 0)  # much provenance, or a read that was cut short
+            header, record = _parse(data)
+        except (OSError, *frames.DAMAGE):
+            warn_once(path, str(why))
+            return None
+    if accept is not None and not accept(header.identity):
+        warn_once(
+            path,
+            "it was written for another configuration that has the same uid",
+            "It is ignored and computed again; use another `version`, or another folder, for one of the two.",
+        )
+        return None
+    return file, data, header, record
 
 
 def _parse(data: bytes) -> tuple[frames.Header, frames.Record]:

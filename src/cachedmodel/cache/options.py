@@ -21,7 +21,7 @@ State = tp.Literal["value", "failure"]
 Replace = tp.Literal["nothing", "failures", "all"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nothing changes it: a hit makes one, and would take a fiftieth longer
 class Options:
     """How a cache is read and written.
 
