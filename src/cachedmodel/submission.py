@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import getpass
 import json
-import logging
 import os
 import time
 import typing as tp
@@ -27,7 +25,6 @@ if tp.TYPE_CHECKING:
     from .infra import Infra
     from .starting import Starting
 
-logger: logging.Logger = logging.getLogger("cachedmodel")
 POOLS = ("threadpool", "processpool")
 _RECORD = "job.json"
 _JOB_FLUSH_S = 1.0
@@ -158,9 +155,11 @@ def travelling(call: Starting, keys: Sequence[str], code: os.PathLike[str] | Non
 
 
 def _log(submitted: Sequence[tuple[Starting, Part]], arrays: int) -> None:
+    import logging  # not for a result that is stored
+
     names = sorted({call.work.name for call, _ in submitted})
     logs = next((part.handle.folder for _, part in submitted if part.handle is not None), None)
-    logger.info(
+    logging.getLogger("cachedmodel").info(
         "Sent %d item(s) of %s in %d chunk(s), %d array(s), to %s%s",
         sum(len(part.keys) for _, part in submitted),
         ", ".join(names[:3]) + (", ..." if len(names) > 3 else ""),
@@ -173,6 +172,8 @@ def _log(submitted: Sequence[tuple[Starting, Part]], arrays: int) -> None:
 
 def logs_folder(infra: Infra) -> str | None:
     """Where jobs of these settings keep their files; None where there is no folder."""
+    import getpass
+
     if infra.folder is None:
         return None
     return os.path.abspath(infra.logs.replace("{folder}", os.fspath(infra.folder)).replace("{user}", getpass.getuser()))
