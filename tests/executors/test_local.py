@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -377,3 +379,27 @@ def test_gpus_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert {path.name[:9] for path in tmp_path.glob("was-*")} == {"was-gpu-4", "was-gpu-7"}
     with pytest.raises(InfraError, match="gpus_per_node=3, but this machine has 2: ask for fewer"):
         get_executor("local", folder=str(tmp_path / "jobs"), parameters={"gpus_per_node": 3})
+
+
+def test_jobs_that_a_full_disk_does_not_let_start(tmp_path: Path) -> None:
+    """All that waited in the queue tell it at once, with the error and the folder, though nothing can be written there."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a tmpfs here")
+    try:
+        hold = partial(calls.hold, tmp_path / "started", tmp_path / "go")
+        handles = get_executor("local", folder=str(small), max_jobs=1).submit([hold, *[calls.nothing] * 3])
+        calls.until((tmp_path / "started").exists)
+        with contextlib.suppress(OSError), (small / "rest").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        (tmp_path / "go").touch()
+
+        assert all(handle.wait(PATIENCE_S) for handle in handles)
+        for handle in handles[1:]:
+            assert re.search(rf"could not be started: .*No space left on device: '{small}", str(handle.error()))
+            assert handle.status() == "failed"
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)

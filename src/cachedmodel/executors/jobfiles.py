@@ -4,6 +4,7 @@ A batch has a new folder of its own, of mode 0700 because what travels is pickle
 (``<job>_submitted.pkl``, ``<job>_<rank>_log.out``), so that its tools work on it. Ours are beside them::
 
     batch.json                what all jobs of the batch share, and which process runs them
+    batch_reserve             room to tell that jobs could not be started, for "local": the disk may be full by then
     <job>_started.json        made exclusively by who starts the job, or cancels it before: so only one of the two
     <job>_ended.json          how it ended, for "local"
     <job>_reserve             room for that, while it runs: its disk may be full by then
@@ -74,6 +75,7 @@ class JobFiles:
         self.job_id = job_id
         stem = os.path.join(folder, job_id)
         self.batch: str = os.path.join(folder, BATCH)
+        self.batch_reserve: str = os.path.join(folder, "batch_reserve")
         self.submitted: str = f"{stem}_submitted.pkl"
         self.started: str = f"{stem}_started.json"
         self.ended: str = f"{stem}_ended.json"
@@ -119,18 +121,30 @@ class JobFiles:
         with contextlib.suppress(OSError):
             write_bytes(self.reserve, b" " * _ROOM)
 
+    def keep_room_for_batch(self) -> None:
+        """Makes sure that it can be told of all jobs of the batch that they could not be started."""
+        write_bytes(self.batch_reserve, b" " * _ROOM)
+
     def write_end(self, ended: Ended) -> None:
         """Tells how the job ended."""
         try:
             write_record(self.ended, ended)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.exists(self.reserve):
+            rooms = filter(os.path.exists, (self.reserve, self.batch_reserve))
+            room = next(rooms, None) if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+            if room is None:
                 raise
             told = dataclasses.replace(ended, lost=ended.lost or f"ended on a disk without room for its files: {error}")
-            with open(self.reserve, "r+b", buffering=0) as file:
-                file.write(json.dumps(dataclasses.asdict(told)).encode().ljust(_ROOM))  # in place: it needs no room
-            os.replace(self.reserve, self.ended)
+            self._write_in(room, json.dumps(dataclasses.asdict(told)).encode().ljust(_ROOM))
         remove(self.reserve)
+
+    def _write_in(self, room: str, end: bytes) -> None:
+        """In place, which takes no more room, nor does a link: what is told of one job of a batch without room is told of all."""
+        if os.stat(room).st_nlink == 1:
+            with open(room, "r+b", buffering=0) as file:
+                file.write(end)
+        with contextlib.suppress(FileExistsError):
+            os.link(room, self.ended)
 
 
 def make_batch_folder(folder: str) -> str:

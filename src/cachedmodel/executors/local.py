@@ -94,6 +94,7 @@ class LocalExecutor:
         array = os.path.basename(folder).rpartition("-")[2]
         files = [JobFiles(folder, f"{array}_{number}") for number in range(len(calls))]
         write_submissions(calls, [each.submitted for each in files], self._parameters)
+        files[0].keep_room_for_batch()
         ranks = tp.cast(int, self._parameters.get("tasks_per_node", 1))
         timeout_min = tp.cast("float | None", self._parameters.get("timeout_min"))
         gpus = usable_gpus()

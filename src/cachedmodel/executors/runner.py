@@ -156,7 +156,11 @@ class Runner:
         if self._connection is not None:
             self._connection.close()
         os.setsid()
-        if not job.files.claim_start(Started(process_id(os.getpid()), time.time())):
+        try:
+            if not job.files.claim_start(Started(process_id(os.getpid()), time.time())):
+                return
+        except OSError as error:
+            job.files.write_end(Ended([], lost=f"could not be started: {error}: {job.order.folder!r}"))
             return
         job.files.keep_room()
         try:
