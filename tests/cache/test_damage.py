@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import warnings
 from pathlib import Path
 
@@ -31,17 +32,19 @@ ENTRIES: dict[str, object] = {
 def _warns_again() -> None:
     """A file is warned about once a process: each test is to see its own warnings."""
     files._warned.clear()
+    files._untold.clear()
 
 
 def _fill(cache: Cache, *, sealed: bool) -> None:
+    cache.write("deleted", 1)
+    cache.commit()
+    cache.delete(["deleted"])
     for number, (key, value) in enumerate(ENTRIES.items()):
         cache.write(key, value, 0.5)
         if number % 13 == 0:
             cache.commit()
-    cache.write("deleted", 1)
     cache.write_failure("failed", Failure("m.Error", "no", "trace"))
     cache.commit()
-    cache.delete(["deleted"])
     if sealed:
         cache.close()
 
@@ -55,10 +58,8 @@ def _check(cache: Cache) -> int:
         together = cache.read(keys)
         listed = set(cache.keys())
         claimed = cache.claim(keys)
-    # A deletion whose record is lost is undone: the shard says nothing else about the key.
-    right = {**ENTRIES, "deleted": 1}
     for key, value in [*one_by_one.items(), *together.values.items()]:
-        assert (type(value), value) == (type(right[key]), right[key])
+        assert (type(value), value) == (type(ENTRIES[key]), ENTRIES[key])
     for failure in together.failures.values():
         assert failure == Failure("m.Error", "no", "trace")
     # What cannot be read may be computed again, and only that.
@@ -74,8 +75,8 @@ def _check(cache: Cache) -> int:
 
 
 def _shard(folder: Path) -> Path:
-    (path,) = folder.glob("*.shard")
-    return path
+    """The shard with `ENTRIES`; what was deleted before is in another one."""
+    return max(folder.glob("*.shard"), key=lambda path: path.stat().st_size)
 
 
 def _age(path: Path) -> None:
@@ -211,28 +212,67 @@ def test_a_damaged_replacement_does_not_bring_back_the_old(tmp_path: Path, opene
         assert everything.read(["column", "record"]).values == {}
 
 
-@pytest.mark.parametrize("sealed", [False, True])
-def test_a_damaged_deletion_does_not_bring_back_what_was_deleted(sealed: bool, tmp_path: Path, opened: Open) -> None:
-    """Wherever a bit is flipped in what was written for a deletion, the key stays deleted."""
-    writer = opened()
-    writer.write("other", [1])
-    writer.write("gone", [1])
-    writer.commit()
-    (path,) = (tmp_path / "map").glob("*.shard")
-    before = path.stat().st_size
+def _replaced(folder: Path, *, sealed: bool) -> tuple[Path, Path]:
+    """A shard, and one that replaces and deletes entries of it, and one of its own; the second may have no index."""
+    writer = Cache(str(folder), str(folder.parent), single=False, options=Options())
+    for key in ("column", "record", "gone"):
+        writer.write(key, ["old"] if key == "record" else "old")
+    writer.close()
+    for value in ("older", "new"):
+        for key in ("column", "record"):
+            writer.write(key, [value] if key == "record" else value)
+        writer.commit()
     writer.delete(["gone"])
-    deleted = path.stat().st_size
     if sealed:
         writer.close()
-    whole = path.read_bytes()
-    for at in range(before, deleted, 3):
-        _with(tmp_path / f"map-{at}", whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :])
+    new, old = sorted(folder.glob("*.shard"), key=lambda path: "+" not in path.name)
+    return old, new
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_nothing_old_comes_back(sealed: bool, tmp_path: Path, opened: Open) -> None:
+    """Wherever bytes are changed in what replaced and deleted entries: they are right or missing, and can be written again."""
+    old, new = _replaced(tmp_path / "map", sealed=sealed)
+    whole = new.read_bytes()
+    right = {"column": "new", "record": ["new"]}
+    damages = [whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in range(0, len(whole), 3)]
+    damages += [whole[:at] + b"!" * 200 + whole[at + 200 :] for at in range(0, len(whole) - 200, 50)]
+    damages += [bytes(len(whole)), b"alien" * 99, whole[:99]]
+    for number, damaged in enumerate(damages):
+        folder = tmp_path / f"map-{number}"
+        folder.mkdir()
+        (folder / old.name).write_bytes(old.read_bytes())
+        (folder / new.name).write_bytes(damaged)
+        _age(folder / new.name)
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            for keys in (["gone"], ["gone", "other"]):
-                assert "gone" not in opened(folder=f"map-{at}").read(keys).values
-            assert "gone" not in list(opened(folder=f"map-{at}").keys())
+            reader, lister = opened(folder=folder.name), opened(folder=folder.name)
+            found = [
+                {key: value for key in ("column", "record", "gone") for value in reader.read([key]).values.values()},
+                opened(folder=folder.name).read(["column", "record", "gone"]).values,
+                lister.read(list(lister.keys())).values,
+            ]
+            assert all(values.items() <= right.items() for values in found), (number, found)
+            reader.write("record", ["again"])
+            reader.close()
+            for cache in (reader, lister, opened(folder=folder.name)):
+                cache.refresh()
+                assert cache.read(["record"]).values == {"record": ["again"]}
+
+
+@pytest.mark.parametrize("how", ["forbidden", "a folder"])
+def test_what_cannot_be_opened_hides_what_it_may_have_replaced(how: str, tmp_path: Path, opened: Open) -> None:
+    """It is told by its name; the warning says what to do."""
+    old, new = _replaced(tmp_path / "map", sealed=True)
+    new.unlink()
+    new.mkdir() if how == "a folder" else new.symlink_to("/proc/self/mem")
+
+    with pytest.warns(RuntimeWarning, match=rf"{re.escape(str(new))}: it cannot be read.*right to read"):
+        assert opened().read(["column", "record"]).values == {}
+    new.rmdir() if how == "a folder" else new.unlink()
+    assert opened().read(["column"]).values == {"column": "old"}
+    assert old.exists()
 
 
 # -- the entry of a task

@@ -25,6 +25,7 @@ from .test_compaction import fill, shards, stored
 def _warns_again() -> None:
     """A file is warned about once a process: each test is to see its own warnings."""
     files._warned.clear()
+    files._untold.clear()
 
 
 def damaged(folder: Path) -> list[str]:
@@ -51,13 +52,14 @@ def done(steps: Sequence[Repair]) -> list[tuple[str, str]]:
 def test_what_is_whole_stays_readable(opened: Open, tmp_path: Path) -> None:
     """A damaged shard is made anew without its damaged parts; the old file is kept beside."""
     cache = opened()
-    model: dict[str, object] = {f"key {number}": [f"value {number}"] for number in range(30)}
+    # No key begins as another one does: "key 1" would be found as "key 12" too in one of 256 seconds, as the time follows it.
+    model: dict[str, object] = {f"key {number:02}": [f"value {number:02}"] for number in range(30)}
     for key, value in model.items():
         cache.write(key, value, 0.5)
     cache.close()
     folder = tmp_path / "map"
     (name,) = shards(folder)
-    spoil(folder / name, b"value 7", b"key 12")
+    spoil(folder / name, b"value 07", b"key 12")
     before = (folder / name).read_bytes()
 
     steps = list(repair(str(tmp_path)))
@@ -66,10 +68,10 @@ def test_what_is_whole_stays_readable(opened: Open, tmp_path: Path) -> None:
     (aside,) = (folder / ".damaged").iterdir()
     assert aside.read_bytes() == before
     assert damaged(tmp_path) == []
-    del model["key 7"], model["key 12"]
+    del model["key 07"], model["key 12"]
     reader = opened()  # without a warning
     assert stored(reader) == model
-    about = reader.provenance("key 1")
+    about = reader.provenance("key 01")
     assert about is not None
     assert about["seconds"] == 0.5
     assert list(repair(str(tmp_path))) == []
@@ -207,9 +209,9 @@ def test_an_original_is_damaged(opened: Open, tmp_path: Path) -> None:
     folder = tmp_path / "map"
     before = shards(folder)
     compact(str(folder), grace_s=3600.0)
-    for name in before[::2]:
+    for name in [name for name in before if (folder / name).stat().st_size > 2000][::2]:
         data = (folder / name).read_bytes()
-        (folder / name).write_bytes(data[:600] + bytes(100) + data[700:])
+        (folder / name).write_bytes(data[:800] + bytes(100) + data[900:])
 
     assert list(repair(str(folder))) == []
     compact(str(folder), grace_s=0.0)
@@ -220,14 +222,13 @@ def test_an_original_is_damaged(opened: Open, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_damage_anywhere(seed: int, opened: Open, tmp_path: Path) -> None:
-    """Whatever is damaged in sealed shards, what is stored afterwards is right, and at most what was damaged is missing."""
+    """Whatever is damaged in sealed shards, their heads and indexes included: what is stored afterwards is right."""
     model = fill(opened, rounds=4)
     folder, choose = tmp_path / "map", random.Random(seed)
     for name in choose.sample(shards(folder), 2):
         data = bytearray((folder / name).read_bytes())
         for _ in range(choose.randrange(1, 4)):
-            # Not in the index: without it nobody knows which keys were in a damaged part.
-            data[choose.randrange(600, len(data) * 2 // 3)] ^= 1 << choose.randrange(8)
+            data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
         (folder / name).write_bytes(data)
         os.utime(folder / name, (time.time() - 3600,) * 2)
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from . import manifest, provenance
 from .files import Unreadable
 from .manifest import Manifest
-from .merging import Merge
+from .merging import Merge, Target
 from .runs import Keeps, Plan, Source, live_rows
 from .shardfile import ShardFile
 from .upkeep import alone, shards_of
@@ -202,7 +202,10 @@ def _publish(run: Sequence[Source], plan: Plan, keeps: Keeps) -> list[str]:
     """Makes the shards for a run; their names."""
     abouts = [[(start, _about(facts)) for start, facts in _parts(source)] for source in run]
     every = [part for parts in abouts for part in parts]
-    with Merge(plan.folder, run[0].shard, every, clears=plan.clears(run)) as merge:
+    lowest = run[0].shard
+    clears = Target.of(lowest) if plan.clears(run) else None
+    replaces = not plan.is_lowest(run) and any(source.shard.replaces for source in run)
+    with Merge(plan.folder, lowest.name, lowest.header, every, replaces=replaces, clears=clears) as merge:
         for source, parts in zip(run, abouts, strict=True):
             at = 0
             for frame, live in live_rows(source):

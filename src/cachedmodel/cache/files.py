@@ -329,14 +329,14 @@ class _OpenFiles:
 open_files: _OpenFiles = _OpenFiles()
 os.register_at_fork(after_in_child=open_files.forget_lock)
 
-_warned: set[str] = set()
+_warned: set[tuple[str, str]] = set()
 _untold: list[str] = []
 
 
 def warn_once(path: str, what: str, remedy: str = "") -> None:
-    """Notes that a file is damaged, to be told once a file and process, by the next `tell_warnings`."""
-    if path not in _warned:
-        _warned.add(path)
+    """Notes that a file is damaged, to be told once a file, remedy and process, by the next `tell_warnings`."""
+    if (path, remedy) not in _warned:
+        _warned.add((path, remedy))
         remedy = (
             remedy or "What it held is computed again when it is needed; delete the file if the warning comes back."
         )

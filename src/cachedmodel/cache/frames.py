@@ -179,9 +179,10 @@ def frame_size(data: bytes, at: int) -> tuple[int, int]:
     """Kind and whole size of the frame whose head is at `at`."""
     if at + HEAD.size > len(data):
         raise Torn("a frame has no complete head")
-    kind: int = data[at]
-    size: int = HEAD.unpack_from(data, at)[4]
-    if kind not in (RECORD, BLOCK, FOOT) or (kind != FOOT and size % 8):
+    kind: int
+    size: int
+    kind, flags, a, b, size, checksum = HEAD.unpack_from(data, at)
+    if kind not in (RECORD, BLOCK, FOOT) or size % 8 or (kind == FOOT and (flags or a or b or checksum)):
         raise Unreadable("a frame is damaged")
     return kind, HEAD.size + size
 

@@ -15,7 +15,8 @@ from . import columns, frames
 from .files import names_in, open_files, warn_once
 from .merged import MergedIndex
 from .records import Where
-from .shard import ABSENT, SUFFIX, Shard
+from .shard import ABSENT, Shard
+from .shardname import SUFFIX
 
 #: Look-ups of so many keys at once, or of this part of all rows, read whole shards.
 _MANY_KEYS = 256
@@ -104,7 +105,7 @@ class Index:
         return True
 
     def _tail(self, shard: Shard) -> bool:
-        order, was_begun = shard.order, shard.header is not None
+        order, was_begun, cleared = shard.order, shard.header is not None, shard.clears
         try:
             fresh = shard.tail(self.accept)
         except OSError as error:
@@ -113,7 +114,7 @@ class Index:
             self._forget_found()  # written and sealed since it was seen empty: its entries are not listed
         elif fresh:
             self._apply(fresh)
-        return shard.order != order or shard.ignored
+        return shard.order != order or shard.ignored or shard.clears != cleared
 
     def _set_aside(self, shard: Shard, error: OSError) -> bool:
         """Does without a shard that the system does not let us read; one that is gone needs no word."""
@@ -121,7 +122,7 @@ class Index:
             self._drop(shard.name)
             self._gone = True
         else:
-            shard.ignored = True
+            shard.ignored, shard.hides = True, shard.replaces
             self._forget_found()
             warn_once(shard.path, f"it cannot be read ({error.strerror})", "Give this user the right to read it.")
         return True
@@ -133,7 +134,8 @@ class Index:
         self._forget_found()
 
     def _sort(self) -> None:
-        shards = sorted((s for s in self._shards.values() if not s.ignored), key=lambda s: s.order, reverse=True)
+        counting = (shard for shard in self._shards.values() if shard.hides or not shard.ignored)
+        shards = sorted(counting, key=lambda shard: shard.order, reverse=True)
         floor = next((number for number, shard in enumerate(shards) if shard.clears), len(shards))
         if [*map(id, shards[: floor + 1])] != [*map(id, self._newest)]:
             self._newest = shards[: floor + 1]
@@ -207,7 +209,7 @@ class Index:
                 return True
             higher.append(shard)
         hashed = _hashes(list(keys)) if higher else {}
-        return any(self._ask(shard, hashed) for shard in higher)
+        return any(self._ask(shard, hashed) or shard.clears for shard in higher)
 
     # -- look-ups
 
@@ -296,8 +298,8 @@ class Index:
                 for key in [key for key, value in answers.items() if value is columns.DELETED]:
                     del found[key]
                 left = {} if len(answers) == len(left) else {key: left[key] for key in left if key not in answers}
-                if not left:
-                    break
+            if not left or shard.hides:
+                break
         # Absent keys are remembered like deleted ones: they are about to be asked again, for a claim.
         self._memo.update(dict.fromkeys(left, columns.DELETED))
         self._limit()

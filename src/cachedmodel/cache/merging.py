@@ -9,19 +9,17 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import stat
 import typing as tp
 from collections.abc import Iterable, Sequence
 
 from . import columns, frames, provenance
-from .files import ASIDE, discard, random_name, sync_folder
+from .files import ASIDE, discard, names_in, sync_folder
 from .frames import Block, Record
-from .shard import SUFFIX
 from .shardfile import Frame, ShardFile
+from .shardname import SUFFIX, first_below, name_below
 from .writer import ShardWriter
 
-_MADE = re.compile(rf"([0-9a-f]+)-([0-9a-f]{{8}})-[0-9a-f]{{4}}-[0-9a-f]+{re.escape(SUFFIX)}").fullmatch
 #: Bytes that are gathered before they are written.
 _FLUSH = 1 << 22
 _BLOCK_ROWS = 2048
@@ -41,36 +39,42 @@ class Target(tp.NamedTuple):
         return cls(shard.stat.st_uid, shard.stat.st_gid, stat.S_IMODE(shard.stat.st_mode) & 0o666)
 
 
-def name_below(lowest: str, number: int) -> str:
-    """A name just before `lowest` in the order of names, and after all that are before that; higher for a higher number."""
-    made = _MADE(lowest)
-    base, counter = (made[1], int(made[2], 16) - 1) if made else (lowest.removesuffix(SUFFIX), 0xFFFFFFFF)
-    return f"{base}-{counter:08x}-{number:04x}-{random_name()}{SUFFIX}"
-
-
 class Merge:
     """Shards in the making, in the place of a run of others; files aside until they are published.
 
     Parameters
     ----------
-    folder, lowest
-        The folder, and the lowest of the originals.
+    folder, name, header
+        The folder, and the name and header of the lowest of the originals.
     parts
         The provenance of whatever may be added.
+    replaces
+        Lower shards may have entries that are replaced or deleted here.
     clears
-        Everything lower is deleted.
+        Everything lower is deleted, which a file of this target says.
     """
 
     def __init__(
-        self, folder: str, lowest: ShardFile, parts: Sequence[tuple[int, dict[str, object]]], *, clears: bool
+        self,
+        folder: str,
+        name: str,
+        header: frames.Header,
+        parts: Sequence[tuple[int, dict[str, object]]],
+        *,
+        replaces: bool,
+        clears: Target | None,
     ) -> None:
         self._folder = folder
-        self._lowest = lowest
+        self._name = name
+        # Above what else was made there: who has read it may go on with it when it cannot be read any more.
+        self._first = first_below(name, names_in(folder))
+        self._header = header
+        self._replaces = replaces or clears is not None
         self._room = len(provenance.of_parts(list(parts)))
         self._open: dict[Target, _Made] = {}
         self._made: list[_Made] = []
         if clears:
-            self._begin(Target.of(lowest), clears=True)
+            self._begin(clears, clears=True)
 
     def __enter__(self) -> Merge:
         return self
@@ -80,8 +84,8 @@ class Merge:
             made.discard()
 
     def _begin(self, target: Target, *, clears: bool = False) -> _Made:
-        name = name_below(self._lowest.name, len(self._made))
-        self._open[target] = made = _Made(self._folder, name, self._lowest.header, target, self._room, clears)
+        name = name_below(self._name, self._first + len(self._made), self._header.generation, replaces=self._replaces)
+        self._open[target] = made = _Made(self._folder, name, self._header, target, self._room, clears)
         self._made.append(made)
         return made
 

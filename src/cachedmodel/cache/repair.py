@@ -3,7 +3,8 @@ writers get an index.
 
 Nothing is deleted: files are moved to a folder `.damaged` beside them. A damaged shard is first made anew without its
 damaged parts, in the same place of the order of shards; keys whose newest entry was in a damaged part are deleted in it,
-so that nothing older is served in their place.
+so that nothing older is served in their place. Where nobody can tell which keys those are, everything older is deleted,
+if the shard replaced or deleted anything at all.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from xxhash import xxh3_64_intdigest
 
 from . import frames, provenance
 from .files import ASIDE, Unreadable, link_first, make_folder, random_name
-from .merging import Merge
-from .shard import SUFFIX
+from .merging import Merge, Target
 from .shardfile import ShardFile
+from .shardname import SUFFIX, generation_of, may_replace
 from .upkeep import DAMAGED, alone, root_of, shards_of
 from .verify import Finding, is_whole, verify
 
@@ -126,6 +127,7 @@ def _repair_shard(folder: str, finding: Finding) -> Repair:
     try:
         shard = ShardFile(folder, name)
     except Unreadable:
+        _delete_older(folder, name)
         return _set_aside(finding)
     state = shard.state(root_of(folder))
     shard.check()
@@ -147,20 +149,37 @@ def _make_anew(folder: str, shard: ShardFile) -> None:
     """Publishes what is whole in a shard, in its place, with an index."""
     parts = provenance.parts(shard.header.provenance)
     now = int(time.time())
-    with Merge(folder, shard, [*parts, (0, {})], clears=shard.clears) as merge:
+    lost = _lost_hashes(shard)
+    clears = Target.of(shard) if shard.clears or (lost is None and shard.replaces) else None
+    every = [*parts, (0, {})]
+    with Merge(folder, shard.name, shard.header, every, replaces=shard.replaces, clears=clears) as merge:
         at = 0
         for frame in shard.scan(payloads=True):
             while at + 1 < len(parts) and parts[at + 1][0] <= frame.offset:
                 at += 1
-            if not frame.is_damaged:
+            if frame.keys and not frame.is_damaged:
                 merge.add(shard, frame, range(len(frame.keys)), parts[at][1])
-        merge.delete(shard, _overtaken(folder, shard), now, {})
+        merge.delete(shard, _overtaken(folder, shard, lost), now, {})
         merge.publish()
 
 
-def _overtaken(folder: str, shard: ShardFile) -> Iterable[str]:
+def _delete_older(folder: str, name: str) -> None:
+    """Deletes what is older than a shard that tells nothing any more, if it replaced or deleted entries."""
+    if not may_replace(name):
+        return
+    generation = generation_of(name)
+    older = [shard for shard in shards_of(folder)[0] if shard.order < (generation, name)]
+    for shard in {shard.header.identity: shard for shard in older}.values():
+        header = shard.header._replace(generation=generation)
+        target = Target.of(shard)._replace(user=os.geteuid())
+        with Merge(folder, name, header, [], replaces=True, clears=target) as merge:
+            merge.publish()
+
+
+def _overtaken(folder: str, shard: ShardFile, lost: dict[int, int] | None) -> Iterable[str]:
     """Keys that a damaged part was the newest to say something about, and that older entries may be there of."""
-    lost = _lost_hashes(shard)
+    if lost is None:
+        return _before_lost(shard) if shard.replaces else []
     newest: dict[int, int] = {}
     keys: dict[str, None] = {}
     for frame in shard.scan(payloads=True):
@@ -183,13 +202,30 @@ def _hashed(key: str) -> int:
     return int(xxh3_64_intdigest(frames.encode(key)))
 
 
-def _lost_hashes(shard: ShardFile) -> dict[int, int]:
-    """Hashes of the keys in damaged parts, as far as the index tells, and the offset of the newest such part."""
+def _before_lost(shard: ShardFile) -> list[str]:
+    """Keys that a part without readable keys may have been the last to say something about."""
+    newest: dict[str, int] = {}
+    damaged = _damaged_frames(shard)
+    for frame in shard.scan(payloads=True):
+        newest.update(dict.fromkeys(frame.keys, -1 if frame.is_damaged else frame.offset))
+    last = max(part.start for part in shard.lost if part.start not in damaged)
+    return [key for key, offset in newest.items() if offset < last]
+
+
+def _damaged_frames(shard: ShardFile) -> set[int]:
+    """Offsets of frames whose keys can be read, and whose payload cannot."""
+    return {frame.offset for frame in shard.scan(payloads=True) if frame.is_damaged}
+
+
+def _lost_hashes(shard: ShardFile) -> dict[int, int] | None:
+    """Hashes of the keys in damaged parts, and the offset of the newest such part; None if nothing tells which those are."""
     lost: dict[int, int] = {}
     try:
-        rows = shard.footer.all(shard.file) if shard.footer is not None else []
+        rows = shard.footer.all(shard.file) if shard.footer is not None else None
     except Unreadable:
-        return lost
+        rows = None
+    if rows is None:
+        return lost if {part.start for part in shard.lost} <= _damaged_frames(shard) else None
     for hashed, place in rows:
         if shard.is_lost(place >> 16):
             lost[hashed] = max(lost.get(hashed, -1), place >> 16)

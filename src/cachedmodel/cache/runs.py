@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from . import frames
 from .shardfile import Frame, ShardFile
+from .shardname import generation_of
 from .upkeep import root_of, shards_of
 from .writer import MOST_BYTES, MOST_ROWS
 
@@ -66,6 +67,8 @@ class Plan:
         root = root_of(folder)
         shards, others = shards_of(folder)
         self.notes += [f"{name}: {why}; cachedmodel repair sets it aside" for name, why in others.items() if why]
+        #: The places of shards that tell nothing, not yet or not any more.
+        self._unreadable = [(generation_of(name), name) for name in others]
         self._states = {shard.name: shard.state(root) for shard in shards}
         self._shards = self._counting(shards)
         sources = {shard.name: source for shard in self._shards if (source := self._read(shard))}
@@ -116,7 +119,9 @@ class Plan:
                 source = None
             about += len(shard.header.provenance)
             is_next = run and source and run[0].shard.header.identity == shard.header.identity
-            if run and (not is_next or len(run) >= _MOST_SOURCES or about > _MOST_ABOUT):
+            # What cannot be read now may still be in the memory of others: nothing changes its place with it.
+            passes = run and any(run[-1].shard.order < order < shard.order for order in self._unreadable)
+            if run and (not is_next or passes or len(run) >= _MOST_SOURCES or about > _MOST_ABOUT):
                 yield run
                 run, about = [], 0
             if source is not None:
@@ -135,8 +140,8 @@ class Plan:
     # -- what must be kept of a run
 
     def is_lowest(self, run: Sequence[Source]) -> bool:
-        """Whether nothing that counts is lower than the run."""
-        return self._shards[0].order >= run[0].shard.order
+        """Whether nothing is lower that counts, or that counts for those who read it before it was damaged."""
+        return min([self._shards[0].order, *self._unreadable]) >= run[0].shard.order
 
     def clears(self, run: Sequence[Source]) -> bool:
         """Whether what is made of the run must say that all lower shards are deleted."""

@@ -37,10 +37,10 @@ class Scanner:
         self._seed = seed
         self._hit = hit
 
-    def scan(self, position: int, end: int, sink: dict[str, object], *, thorough: bool) -> tuple[int, Stop]:
+    def scan(self, position: int, end: int, sink: dict[str, object]) -> tuple[int, Stop]:
         """Adds all whole frames from `position` on; where it stopped, and why.
 
-        `thorough`: a last frame that claims more bytes than there are is damaged, not torn, if whole ones follow.
+        A frame that claims more bytes than there are is damaged, not torn, if whole ones follow.
         """
         chunk = _FIRST_CHUNK
         while position + HEAD.size <= end:
@@ -58,8 +58,7 @@ class Scanner:
             except _Incomplete:
                 return position + at, "torn"
             except Torn:
-                lost = thorough and self.next_whole(position + at, end) > 0
-                return position + at, "damaged" if lost else "torn"
+                return position + at, "damaged" if self.next_whole(position + at, end) > 0 else "torn"
             except frames.DAMAGE:
                 return position + at, "damaged"
             position += at

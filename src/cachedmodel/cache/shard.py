@@ -19,11 +19,14 @@ from .files import File, Torn, Unreadable, open_files, warn_once
 from .frames import BLOCK, HEAD
 from .records import Where, record_at
 from .scan import Scanner
-
-SUFFIX = ".shard"
+from .shardname import generation_of, may_replace
 
 #: Network file systems show old sizes and pages for some seconds: only what stays wrong longer is damage.
 SETTLED_S = 10.0
+_HIDDEN = (
+    "Older entries may have been replaced or deleted in it, so none of them is used: they are computed again when they are "
+    "needed. `cachedmodel repair` deletes them; delete this file instead to use them all the same."
+)
 _ONE_READ = 4096
 _LONGEST_HEADER = 1 << 22
 #: The table of a sealed shard is filled after look-ups for this part of its rows, and some.
@@ -79,6 +82,10 @@ class Shard:
         self.made_here: bool = False
         #: Never read: alien, damaged from the start, or of another identity.
         self.ignored: bool = False
+        #: Its entries may stand in place of older ones.
+        self.replaces: bool = may_replace(name)
+        #: Nothing older counts: it may have been replaced or deleted in a part that is lost.
+        self.hides: bool = False
         #: Position up to which the table is filled.
         self.position: int = 0
         #: Offsets of frames that turned out to be damaged.
@@ -92,7 +99,7 @@ class Shard:
     @property
     def order(self) -> tuple[int, str]:
         """Shards of higher order supersede those of lower."""
-        return (self.header.generation if self.header else 0, self.name)
+        return (self.header.generation if self.header else generation_of(self.name), self.name)
 
     @property
     def growing(self) -> bool:
@@ -100,7 +107,9 @@ class Shard:
 
     @property
     def clears(self) -> bool:
-        return self.header is not None and not self.ignored and bool(self.header.flags & frames.CLEARS)
+        if self.header is None or self.ignored:
+            return self.hides
+        return self.hides or bool(self.header.flags & frames.CLEARS)
 
     # -- opening and tailing
 
@@ -144,15 +153,14 @@ class Shard:
                 self.header = frames.read_header(frames.SHARD_MAGIC, data)
             except Torn:
                 if size <= _ONE_READ:
-                    return False
+                    raise
                 self.header = frames.read_header(frames.SHARD_MAGIC, file.pread(min(size, _LONGEST_HEADER), 0))
-        except Torn:
-            return False
         except Unreadable as why:
-            # Pages that a network mount has not fetched yet read as zeros.
-            if any(data[:8]):
+            # It may be about to be written, and pages that a network mount has not fetched yet read as zeros.
+            is_certain = any(data[:8]) and not isinstance(why, Torn)
+            if is_certain or (size > 0 and self._settled(file)):
                 self.ignored = True
-                warn_once(self.path, str(why))
+                self._hide(str(why))
             return False
         self.position = self.header.end
         if accept is not None and not accept(self.header.identity):
@@ -167,27 +175,31 @@ class Shard:
     def _advance(self, file: File, size: int) -> dict[str, object]:
         """Reads on in a growing shard, and turns to its footer once that is there."""
         fresh: dict[str, object] = {}
-        first = self.header is not None and self.position == self.header.end
-        self.position, ended = self._scanner(file).scan(self.position, size, fresh, thorough=first)
+        self.position, ended = self._scanner(file).scan(self.position, size, fresh)
+        while ended == "damaged" and self._settled(file):
+            resumed = self._scanner(file).next_whole(self.position, size)
+            if resumed > 0 or any(file.pread(_ONE_READ, self.position)):  # zeros at the end were never written
+                self._hide("some of its entries are damaged")
+            if self.hides:  # it may have replaced its own entries too
+                fresh = dict.fromkeys([*(self.table or ()), *fresh], columns.DELETED)
+            self.position, ended = size, "end"
+            if resumed > 0:
+                self.position, ended = self._scanner(file).scan(resumed, size, fresh)
         if ended == "sealed":
             try:
                 self.footer = footer.read(file, size)
             except Unreadable as why:
                 warn_once(self.path, f"{why}; its entries are read one by one")
-        elif ended == "damaged" and self._settled(file):
-            position = self._scanner(file).next_whole(self.position, size)
-            warn_once(self.path, "some of its entries are damaged")
-            if position > 0:
-                self.position = position
-                more = self._advance(file, size)
-                fresh.update(more)
-            else:
-                self.position = size
         if self.footer is not None:
-            self.table = None
+            self.table, self.hides = None, False
         elif self.table is not None:
             self.table.update(fresh)
         return fresh
+
+    def _hide(self, why: str) -> None:
+        """A part of it is lost, and nobody knows what was in it."""
+        self.hides = self.replaces
+        warn_once(self.path, why, _HIDDEN if self.hides else "")
 
     def _settled(self, file: File) -> bool:
         """True once what looks like damage can no longer be an old view of a file that grows."""
@@ -209,33 +221,27 @@ class Shard:
         assert self.footer is not None
         file, position, end = open_files.get(self.path), self.header.end, self.footer.offset
         scanner = self._scanner(file)
-        lost: list[range] = []
-        while True:
-            position, ended = scanner.scan(position, end, sink, thorough=True)
-            if ended == "end":
-                break
+        position, ended = scanner.scan(position, end, sink)
+        while ended != "end":
             resumed = scanner.next_whole(position, end)
-            lost.append(range(position, resumed if resumed > 0 else end))
-            if resumed < 0:
-                break
-            position = resumed
-        if lost:
-            warn_once(self.path, "some of its entries are damaged")
-            self._forget_lost(file, lost, sink)
+            resumed = resumed if resumed > 0 else end
+            self._forget_lost(file, range(position, resumed), sink)
+            position, ended = scanner.scan(resumed, end, sink)
 
-    def _forget_lost(self, file: File, lost: list[range], sink: dict[str, object]) -> None:
-        """The index still tells what was in the frames that are lost: nothing older may be served in its place."""
+    def _forget_lost(self, file: File, lost: range, sink: dict[str, object]) -> None:
+        """Of what was found so far, nothing counts that may have been replaced or deleted in a part that is lost."""
         assert self.footer is not None
         try:
-            rows = self.footer.all(file)
+            hashes = {hashed for hashed, place in self.footer.all(file) if place >> 16 in lost}
         except Unreadable:
+            self._hide("some of its entries and a part of its index are damaged")
+            if self.hides:
+                sink.update(dict.fromkeys(sink, columns.DELETED))
             return
-        hashes = {hashed for hashed, place in rows if any(place >> 16 in frames_lost for frames_lost in lost)}
-        self._lost = hashes
-        for key, value in sink.items():
-            # A key that the shard stores again in a frame that is whole keeps that value.
-            if xxh3_64_intdigest(frames.encode(key)) in hashes and not (type(value) is Where and value.shard is self):
-                sink[key] = columns.DELETED
+        warn_once(self.path, "some of its entries are damaged")
+        self._lost |= hashes
+        gone = [key for key in sink if xxh3_64_intdigest(frames.encode(key)) in hashes]
+        sink.update(dict.fromkeys(gone, columns.DELETED))
 
     def _load(self) -> None:
         """Fills the table of a sealed shard."""

@@ -327,24 +327,28 @@ class Sharded:
 
     def _writer_for(self, keys: Iterable[str]) -> tuple[ShardWriter, Shard]:
         """The writer, whose shard supersedes what is known of these keys."""
-        if self._writer is not None and self._writer.is_idle:
+        is_idle = self._writer is not None and self._writer.is_idle
+        if is_idle:
             self._seal()
+        if is_idle or not self._index.looked:
             self._index.refresh()
+        replaces = bool(self._index.find(list(keys)))
+        if self._writer is not None and replaces and not self._writer.replaces:
+            self._seal()
         if self._shard is not None and self._index.supersedes(self._shard.order, keys):
             self._seal()
         if self._writer is None or self._shard is None:
-            return self._begin(clears=False)
+            return self._begin(replaces=replaces)
         return self._writer, self._shard
 
-    def _begin(self, *, clears: bool) -> tuple[ShardWriter, Shard]:
-        if not self._index.looked:
-            self._index.refresh()
+    def _begin(self, *, clears: bool = False, replaces: bool = False) -> tuple[ShardWriter, Shard]:
         options = self.options
         ahead, self._ahead = self._ahead, 1
         writer = ShardWriter(
             self.folder,
             self._index.generation + ahead,
             clears=clears,
+            replaces=replaces or ahead > 1,
             identity=options.header_identity(),
             provenance=provenance.text(options.provenance, grows=True),
             permissions=options.permissions,
@@ -374,14 +378,12 @@ class Sharded:
             self._delete_all()
             return
         gone = list(self._index.find(list(dict.fromkeys(keys))))
-        # Twice: while the shard has no index, damage to the only block that says so would bring back what was deleted.
-        for _ in range(2):
-            for key in gone:
-                if "\0" in key:
-                    self._add_record(_Record(key, frames.DELETES, "", [], math.nan))
-                else:
-                    self._add(columns.GONE, key, columns.DELETED, math.nan)
-            self.commit()
+        for key in gone:
+            if "\0" in key:
+                self._add_record(_Record(key, frames.DELETES, "", [], math.nan))
+            else:
+                self._add(columns.GONE, key, columns.DELETED, math.nan)
+        self.commit()
 
     def _delete_all(self) -> None:
         self._seal()

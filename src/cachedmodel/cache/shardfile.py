@@ -21,12 +21,14 @@ from .frames import BLOCK, FOOT, HEAD, Record
 from .lives import FOLDER as LIVES
 from .lives import lives_here
 from .scan import Scanner
+from .shardname import may_replace
 from .writer import ABANDONED_S
 
 #: A process of another host is taken for alive while its life file is not older.
 _BEAT_S = 900.0
 _HEADER = 1 << 22
 _AHEAD = 1 << 18
+_PAGE = 1 << 12
 _PIECE = 1 << 22
 
 #: Whether a shard is complete; may still be written; or never will be again, though it has no footer.
@@ -71,6 +73,8 @@ class ShardFile:
     def __init__(self, folder: str, name: str) -> None:
         self.name = name
         self.path: str = f"{folder}/{name}"
+        #: Its entries may stand in place of older ones.
+        self.replaces: bool = may_replace(name)
         if not stat.S_ISREG(os.lstat(self.path).st_mode):
             raise Unreadable("it is no file")
         self.stat: os.stat_result = self.file.stat()
@@ -150,7 +154,7 @@ class ShardFile:
         found = Scanner(self.file, self.header.seed, lambda *_: None).next_whole(position, self.end)
         if found > 0:
             self.lost.append(range(position, found))
-        elif is_torn or self.footer is None:
+        elif is_torn or (self.footer is None and not any(self.file.pread(_PAGE, position))):
             self._ends_at(position)
         else:
             self.lost.append(range(position, self.end))

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from . import baseline, claimfile, frames, lives, manifest
 from .entry import NAME as ENTRY
 from .files import ASIDE, File, Torn, Unreadable
-from .shard import SETTLED_S, SUFFIX
+from .shard import SETTLED_S
 from .shardfile import ShardFile, Tally, payload_holds
+from .shardname import SUFFIX
 from .upkeep import DAMAGED, JOB, YAML, Kind, kind_of, root_of
 from .writer import ABANDONED_S
 
@@ -187,6 +188,8 @@ class _Walk:
         try:
             shard = ShardFile(*os.path.split(path))
         except Torn as why:
+            if facts.st_size and self._now - facts.st_mtime > SETTLED_S:
+                raise
             if self._now - facts.st_mtime > ABANDONED_S:
                 report.find(path, "orphaned", f"{why}; nothing is in it")
             return

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from xxhash import xxh3_64_intdigest
 
-from . import footer, frames
-from .files import Buffer, create, random_name, write_all
-from .shard import SUFFIX
+from . import columns, footer, frames
+from .files import Buffer, create, write_all
+from .shardname import new_name
 
 #: A shard is sealed, and the next one begun, at so many rows or bytes.
 MOST_ROWS = 1 << 16
@@ -23,7 +23,10 @@ IDLE_S, ABANDONED_S = 3600.0, 86_400.0
 
 
 class ShardWriter:
-    """Appends to one shard that nobody else writes; after an error it must not be used again."""
+    """Appends to one shard that nobody else writes; after an error it must not be used again.
+
+    `replaces`: what is written may replace or delete entries that are stored.
+    """
 
     def __init__(
         self,
@@ -34,9 +37,11 @@ class ShardWriter:
         identity: bytes,
         provenance: bytes,
         permissions: int | None,
+        replaces: bool = False,
         name: str = "",
     ) -> None:
-        self.name: str = name or random_name() + SUFFIX
+        self.replaces: bool = replaces or clears
+        self.name: str = name or new_name(generation, replaces=self.replaces)
         self.path: str = f"{folder}/{self.name}"
         self.fd: int = create(self.path, permissions)
         self.seed: int = int.from_bytes(os.urandom(8), "little")
@@ -92,6 +97,9 @@ class ShardWriter:
 
     def commit(self, *, sync: bool = False) -> None:
         """Makes visible what was added; OSError with the path if that fails."""
+        if self.replaces and self._parts:
+            # An empty block follows, so that the last frame cannot be taken for one that never was complete.
+            self.block(columns.GONE, [], [], int(time.time()), None)
         parts, self._parts = self._parts, []
         if parts:
             write_all(self.fd, parts if len(parts) == 1 else _joined(parts), self.path)
