@@ -25,8 +25,6 @@ _MANY_PART = 8
 _LOOKUP_COST = 8
 #: Changes of other processes after which a complete memo is built again rather than patched.
 _MOST_STALE = 10_000
-#: Entries that a process that writes remembers beside the shard that it writes.
-_MOST_OWN = 1 << 15
 #: Looks at a folder in which files vanish one after the other; a mount may go on listing one that is gone.
 _MOST_LOOKS = 8
 
@@ -178,8 +176,6 @@ class Index:
         if self._complete and self._newest and self._newest[0] is shard:
             self._memo.update(entries)
             self._stale.difference_update(entries)
-            if len(self._memo) > _MOST_OWN and self._is_own():
-                self._forget_found()
             self._limit()
         else:
             self._apply(entries)

@@ -57,8 +57,8 @@ class MergedIndex:
             How many keys are going to be asked for, as far as is known.
         """
         self._asked += len(hashed) * len(shards)
-        needed = _LOOKUPS if "numpy" in sys.modules else _LOOKUPS_WITH_IMPORT
-        if not shards or max(self._asked, expected * len(shards)) < needed:
+        fewest, needed = (1, _LOOKUPS) if "numpy" in sys.modules else (2, _LOOKUPS_WITH_IMPORT)
+        if len(shards) < fewest or max(self._asked, expected * len(shards)) < needed:
             return None
         if sum(shard.footer.rows for shard in shards if shard.footer is not None) > _MOST_ROWS:
             return None
