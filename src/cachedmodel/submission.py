@@ -29,6 +29,7 @@ POOLS = ("threadpool", "processpool")
 _RECORD = "job.json"
 _JOB_FLUSH_S = 1.0
 _POOL_FLUSH_S = 0.02
+_MOST_NAMED = 5
 _MOST_JOBS = 128  # of one map on a cluster, unless it says otherwise
 
 #: Settings that an executor is given under their own name.
@@ -215,11 +216,12 @@ def going_on(parts: Iterable[Part], infra: Infra) -> str:
     if not jobs:
         return ""
     ids = [job_id for _, job_id in jobs]
-    shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-    arrays = " ".join(sorted({job_id.partition("_")[0] for job_id in ids}))
+    shown = ", ".join(ids[:_MOST_NAMED]) + (", ..." if len(ids) > _MOST_NAMED else "")
+    # of a few, those alone: others of their array may be somebody else's
+    named = ids if len(ids) <= _MOST_NAMED else sorted({job_id.partition("_")[0] for job_id in ids})
     return (
         f"{len(jobs)} job(s) go on: {shown}; logs: {jobs[0][0]}. Call again to wait for their results. To cancel them, use "
-        f"cancel() of what job() or submit(...) gives, or the cluster's own command (Slurm: scancel {arrays})."
+        f"cancel() of what job() or submit(...) gives, or the cluster's own command (Slurm: scancel {' '.join(named)})."
     )
 
 
