@@ -275,6 +275,51 @@ def test_modules_run_as_scripts(tmp_path: Path) -> None:
     assert names("-m", "package", cwd=tmp_path)[0] == "package.__main__:Main"
 
 
+PROMPT = """
+for text in ("1", "2", "2"):
+    exec(compile(SOURCE.replace("CONSTANT", text), "<stdin>", "exec"))
+
+import sys
+sys.ps1 = ">>> "  # which a terminal has set
+class Child(Main):
+    y: int = 1
+
+print(Child.__cache_name__)
+"""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        ["-i", "script.py"],
+        pytest.param(
+            ["-m", "_pyrepl"], marks=pytest.mark.skipif(sys.version_info < (3, 13), reason="since Python 3.13")
+        ),
+    ],
+    ids=" ".join,
+)
+def test_prompts(start: list[str], tmp_path: Path) -> None:
+    """A class that is typed anew is another one, also where `__main__` is a script, or a module that is run."""
+    (tmp_path / "script.py").write_text(SOURCE.replace("CONSTANT", "1"))
+    done = subprocess.run(
+        [sys.executable, *start],
+        input=f"SOURCE = {SOURCE!r}\n{PROMPT}",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    script = 2 * ("-i" in start)
+    one, function, two, _, same, _, child = done.stdout.replace(">>> ", "").replace("... ", "").split()[script:]
+
+    assert one != two == same
+    assert [name.rpartition("-")[0] for name in (one, function, child)] == [
+        "__main__:Main",
+        "__main__:double",
+        "__main__:Child",
+    ]
+
+
 def test_notebooks() -> None:
     """Cells that are run again unchanged give the same names, changed ones others; prompts have no source."""
     notebook = textwrap.dedent(

@@ -8,7 +8,7 @@ import re
 import sys
 import types
 import typing as tp
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from . import uid as _uid
 from .classpath import class_path
@@ -34,7 +34,7 @@ def cache_name(cls: type, namespace: Mapping[str, tp.Any], by_statement: bool) -
     generic = cls.__dict__["__pydantic_generic_metadata__"]
     if generic["origin"] is not None:
         return class_path(cls)
-    module, is_named = _module(cls.__module__)
+    module, is_named = _module(cls.__module__, list(filter(None, map(_function, namespace.values()))))
     name = cls.__qualname__
     if not is_named or not by_statement or "<locals>" in name:
         name = f"{name.replace('<locals>.', '')}-{_uid.digest(_uid.canonical(_content(cls, namespace)))}"
@@ -43,7 +43,7 @@ def cache_name(cls: type, namespace: Mapping[str, tp.Any], by_statement: bool) -
 
 def function_name(func: Callable[..., tp.Any]) -> str:
     """The name of a function in folders, by the same rules."""
-    module, is_named = _module(func.__module__)
+    module, is_named = _module(func.__module__, [func])
     name = func.__qualname__
     if not is_named or "<" in name:
         name = f"{name.replace('<locals>.', '')}-{_uid.digest(_uid.canonical(_source(func, ())))}"
@@ -65,10 +65,12 @@ def checked_name(name: object, cls: str) -> str:
     return name
 
 
-def _module(name: str) -> tuple[str, bool]:
-    """The name of a module in folders, and whether it tells the module from all others."""
+def _module(name: str, functions: Sequence[Callable[..., tp.Any]]) -> tuple[str, bool]:
+    """The name of a module in folders, and whether that tells these functions, or a class of them, from all others."""
     if name not in MAIN:
         return name, True
+    if _are_typed(functions):
+        return MAIN[0], False
     main = sys.modules.get(name) or sys.modules[MAIN[0]]  # a job knows the first name alone
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None and spec.name not in MAIN:  # python -m package.module
@@ -77,7 +79,13 @@ def _module(name: str) -> tuple[str, bool]:
         place = os.path.realpath(file)
         stem = os.path.splitext(os.path.basename(place))[0]
         return f"{_uid.clean(stem)}-{_uid.digest(os.fsencode(place))}", True
-    return MAIN[0], False  # a notebook or a prompt
+    return MAIN[0], False  # a notebook
+
+
+def _are_typed(functions: Sequence[Callable[..., tp.Any]]) -> bool:
+    """Whether they stand in no file. `__main__` may have one all the same: ``python -i``, and the prompt of Python 3.13."""
+    files = [func.__code__.co_filename for func in functions]
+    return all(file.startswith("<") for file in files) if files else hasattr(sys, "ps1")
 
 
 def _type_name(annotation: object, cls: type) -> str:
