@@ -326,6 +326,23 @@ def test_a_claim_that_cannot_be_read_holds_for_a_lease(opened: Open, tmp_path: P
     assert len(_claims(tmp_path / "map")) == 1
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_a_claim_that_will_never_be_read_holds_nothing(single: bool, opened: Open, tmp_path: Path) -> None:
+    """What was torn or planted long ago, once or twice, is nobody's, and goes; one that is being written beside it holds."""
+    folder = tmp_path / "map"
+    folder.mkdir()
+    for name, age in ((".claim-00000001", 3600), (".claim-00000002", 3600), (".claim-00000003", 0)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    cache = opened(single=single)
+
+    assert cache.claim([""]) == []
+    (folder / ".claim-00000003").unlink()
+    assert cache.claim([""]) == [""]
+
+    assert len(_claims(folder)) == 1
+
+
 def test_a_claim_that_was_half_written_is_read_again(opened: Open, tmp_path: Path) -> None:
     """Where there are no hard links a claim is seen before it is complete: then it counts as what it says."""
     one, other = opened(), opened()

@@ -164,6 +164,7 @@ def test_dry_run(opened: Open, tmp_path: Path) -> None:
 
     assert (report.shards, report.made, report.kept) == (12, 1, len(model))
     assert sorted(os.listdir(folder)) == before
+    assert report.made_size == pytest.approx(compact(str(folder), grace_s=AT_ONCE).made_size, rel=0.4)
 
 
 def test_a_writer_at_work_goes_on(opened: Open, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 import typing as tp
 from collections.abc import Iterable, Iterator
@@ -142,6 +144,23 @@ def test_compact(place: Path) -> None:
     assert "there is nothing to gain." in cachedmodel("compact", "cache", cwd=place).stdout
     values = Numbers(infra={"folder": place / "cache", "mode": "read-only"}).many(range(30))
     assert list(values) == [[item, 0] for item in range(30)]
+
+
+@pytest.mark.parametrize("command", ["verify", "repair", "compact"])
+def test_nobody_reads_on(command: str, place: Path) -> None:
+    """What is written for `head`, which has seen enough, is no error to talk about."""
+    for path in place.rglob("*.shard"):
+        path.write_bytes(b"rubbish" * 99)
+        os.utime(path, (1e9, 1e9))
+    reads, writes = os.pipe()
+    os.close(reads)
+    code = "import sys; from cachedmodel.cli import app; app(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, str(place)], stdout=writes, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writes)
+
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "compact"])

@@ -16,6 +16,7 @@ Claims are a hint, not a fence: what is published is published atomically all th
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Sequence
 
@@ -23,6 +24,7 @@ from .claimfile import PREFIX, Claim, digests, pack, read
 from .files import discard, look_anew, names_in, publish_first
 from .lives import Keeper, lives_of, me
 from .options import Options
+from .shard import SETTLED_S
 
 #: Seconds for which a number that is taken, but that no listing shows yet, is waited for.
 _PATIENCE_S = 15.0
@@ -118,15 +120,24 @@ class Claims:
 
     def _judge(self, hashed: Sequence[bytes], options: Options) -> tuple[list[int | None], set[int]]:
         """Number of the living claim on each of the keys; and numbers of claims of the dead on some of them."""
-        # One that cannot be read yet may be about anything.
-        unread = next((number for number, claim in self._files.items() if claim.is_unread), None)
-        newest = self._newest
-        if not newest and unread is None:
+        newest, unread = self._newest, [number for number, claim in self._files.items() if claim.is_unread]
+        if not newest and not unread:
             return [None] * len(hashed), set()
-        on = [newest.get(key, unread) for key in hashed]
-        keepers = {number: self._files[number].keeper for number in on if number is not None}
-        dead = {number for number, keeper in keepers.items() if not self._is_alive(keeper, options)}
+        dead = {number for number in unread if not self._lives(number, options)}
+        # One that cannot be read yet may be about anything.
+        pending = next((number for number in unread if number not in dead), None)
+        on = [newest.get(key, pending) for key in hashed]
+        dead.update([number for number in {*on} - {None, pending} if number and not self._lives(number, options)])
         return [None if number in dead else number for number in on], dead
+
+    def _lives(self, number: int, options: Options) -> bool:
+        """Whether a claim holds; one that cannot be read does for as long as it may take to write it."""
+        claim = self._files[number]
+        if claim.is_unread:
+            with contextlib.suppress(OSError):
+                if abs(time.time() - os.stat(self._path(number)).st_mtime) > SETTLED_S:
+                    return False
+        return self._is_alive(claim.keeper, options)
 
     def _is_alive(self, keeper: Keeper, options: Options) -> bool:
         if keeper.kind == "process":
@@ -189,7 +200,7 @@ class Claims:
         """Removes claims of the dead that were taken over."""
         for number in dead:
             claim = self._files.get(number)
-            if claim is not None and number < mine and not self._is_alive(claim.keeper, options):
+            if claim is not None and number < mine and not self._lives(number, options):
                 if claim.keeper.kind == "process":
                     lives_of(self._root).bury(claim.keeper)
                 self._remove(number)
@@ -199,8 +210,10 @@ class Claims:
         if self._numbers() <= {mine}:
             return False
         self.refresh()
-        others = [claim.keeper for number, claim in self._files.items() if number != mine]
-        return any(self._is_alive(keeper, options) for keeper in others if not keeper.is_process(heir_of))
+        others = [
+            number for number, claim in self._files.items() if number != mine and not claim.keeper.is_process(heir_of)
+        ]
+        return any(self._lives(number, options) for number in others)
 
     def _sweep(self, mine: int, options: Options) -> None:
         """Removes what is over, now that a higher number is there: own claims, files without keys, and the dead."""

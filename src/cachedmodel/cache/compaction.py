@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from . import manifest, provenance
+from . import footer, manifest, provenance
 from .files import Unreadable
 from .manifest import Manifest
 from .merging import Merge, Target
@@ -182,7 +182,8 @@ def _merge(run: Sequence[Source], plan: Plan, report: Compaction, dry: bool) -> 
     kept = sum(len(keeps.of(frame, live)) for source in run for frame, live in live_rows(source))
     size = sum(source.shard.size for source in run)
     made: list[str] = []
-    made_size = sum(source.live_size for source in run)
+    about = sum(len(source.shard.header.provenance) for source in run)
+    made_size = sum(source.live_size for source in run) + footer.ROW * kept + about
     if not dry:
         try:
             made = _publish(run, plan, keeps)

@@ -26,8 +26,9 @@ from .frames import FOOT, HEAD
 if tp.TYPE_CHECKING:
     import numpy as np
 
-#: Rows of a page.
+#: Rows of a page, and bytes of a row.
 PAGE = 256
+ROW = 16
 #: Bytes read from the end of a file in the hope that fence, sums and trailer are in it.
 TAIL = 8192
 TRAILER = struct.Struct("<8sQQQQ")

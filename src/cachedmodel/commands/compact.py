@@ -40,7 +40,7 @@ def compact_command(folder: str, *, grace: str, is_dry: bool) -> int:
             print(f"{os.path.relpath(report.folder, place)}: {text}", flush=True)
         failed |= report.is_busy
         _add(total, report)
-    print(f"{'Would be done: ' if is_dry else ''}{_text(total) or 'there is nothing to gain'}.")
+    print(f"{'Would be done: ' if is_dry else ''}{_text(total) or 'there is nothing to gain'}.", flush=True)
     return 1 if failed else 0
 
 

@@ -27,9 +27,11 @@ def repair_command(folder: str, *, is_dry: bool) -> int:
         for done in repair(place, dry=is_dry):
             counts[done.done] += 1
             print(f"{done.done}: {os.path.relpath(done.path, place)} ({done.why})", flush=True)
+    except BrokenPipeError:
+        raise  # nobody reads on: told to `head` and the like by the exit code alone
     except OSError as error:
         print(f"cachedmodel repair: {error}", file=sys.stderr)
         return 2
     text = ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "there is nothing to repair"
-    print(f"{'Would be done: ' if is_dry and counts else ''}{text}.")
+    print(f"{'Would be done: ' if is_dry and counts else ''}{text}.", flush=True)
     return 1 if counts["left"] else 0

@@ -36,14 +36,16 @@ def verify_command(folder: str, *, as_json: bool) -> int:
                 print(json.dumps(facts), flush=True)
             elif report.findings:
                 print(_text(report, place), flush=True)
+    except BrokenPipeError:
+        raise  # nobody reads on: told to `head` and the like by the exit code alone
     except OSError as error:
         print(f"cachedmodel verify: {error}", file=sys.stderr)
         return 2
     if as_json:
         counts = ("folders", "files", "bytes", "values", "failures", "deletions", *_KINDS)
-        print(json.dumps({"summary": {name: total[name] for name in counts}}))
+        print(json.dumps({"summary": {name: total[name] for name in counts}}), flush=True)
     else:
-        print(_summary(total))
+        print(_summary(total), flush=True)
     return 1 if total["damaged"] else 0
 
 
