@@ -53,7 +53,12 @@ class Walk:
     def sequence(self, tag: bytes, values: tp.Collection[object]) -> bytes:
         """A list or tuple as its tag, its length and its values."""
         kinds = {*map(type, values)}
-        encode = atoms(kinds.pop()) if len(kinds) == 1 else None
+        encode = None
+        if len(kinds) == 1:
+            kind = kinds.pop()
+            if kind is int:  # in one piece, which takes a third of the time
+                return b"%b%d:%b" % (tag, len(values), b"i%x;" * len(values) % (*values,))
+            encode = atoms(kind)
         return b"%b%d:%b" % (tag, len(values), b"".join(map(encode or self.value, values)))
 
     def members(self, tag: bytes, values: tp.Collection[object]) -> bytes:

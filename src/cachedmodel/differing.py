@@ -248,7 +248,8 @@ class Pass(_uid.Encoding):
         outer, self._row, before = self._row, row, len(self.shown)
         encoding = self.value(value) if encode is None else encode(self, value)
         self._row = outer
-        del self.shown[before:]  # of models in a container, which is shown whole
+        if len(self.shown) > before:  # models in a container, which is shown whole
+            del self.shown[before:]
         if row.same is not None and encoding == row.same[0]:
             encoding = row.same[1]
         return encoding, encoding, ""
