@@ -223,13 +223,16 @@ class Index:
 
     def _find(self, keys: Sequence[str], expected: int) -> dict[str, object]:
         memo = self._memo
-        known = zip(keys, map(memo.get, keys, itertools.repeat(ABSENT)), strict=False)
-        found = {key: value for key, value in known if value is not ABSENT and value is not columns.DELETED}
-        if len(found) == len(keys):
-            return found
-        rest = [key for key in keys if key not in found and key not in memo]
+        found: dict[str, object] = {}
+        rest = list(keys)
+        if not memo.keys().isdisjoint(keys):  # which takes a moment where all are new
+            known = zip(keys, map(memo.get, keys, itertools.repeat(ABSENT)), strict=False)
+            found = {key: value for key, value in known if value is not ABSENT and value is not columns.DELETED}
+            if len(found) == len(keys):
+                return found
+            rest = [key for key in keys if key not in found and key not in memo]
         if self._complete:
-            rest = [key for key in rest if key in self._stale]
+            rest = [key for key in rest if key in self._stale] if self._stale else []
         elif rest and self._is_worth_reading_all(len(rest), expected):
             self._complete_memo()
             found = self._find(keys, expected)
