@@ -240,6 +240,9 @@ def test_an_array_is_filled_in_a_with_block(cluster: str | None, tmp_path: Path)
     with xp.double.job_array(allow_repeated_tasks=True) as array:
         array.extend([xp, xp.infra.clone_obj()])
     assert cm.job_array([]) == []
+    for wrong in (xp, 3):
+        with pytest.raises(cm.InfraError, match=r"takes tasks, as in job_array\(model.train for .*\), not"):
+            cm.job_array([wrong])  # type: ignore[arg-type]
 
 
 def test_an_array_that_could_not_be_filled_is_not_submitted(tmp_path: Path) -> None:

@@ -337,7 +337,11 @@ def job_array(tasks: Iterable[BoundTask[T]], max_workers: int | None = None) -> 
     >>> [job.result() for job in cm.job_array(Square(n=n).value for n in range(3))]
     [0, 1, 4]
     """
-    jobs = [task.new_job() for task in tasks]
+    asked = list(tasks)
+    for task in asked:
+        if not hasattr(task, "new_job"):  # the model, or the result of a call
+            raise InfraError(f"job_array takes tasks, as in job_array(model.train for model in models), not {task!r}")
+    jobs = [task.new_job() for task in asked]
     submit([job.call for job in jobs if not job.is_inline], max_workers)
     here = [job for job in jobs if job.is_inline]
     if here:
