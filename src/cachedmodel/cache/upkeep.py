@@ -12,7 +12,7 @@ from .baseline import NAME as DEFAULTS
 from .claimfile import PREFIX as CLAIM
 from .claims import Claims
 from .entry import NAME as ENTRY
-from .files import Unreadable, names_in
+from .files import Torn, Unreadable, names_in
 from .lives import FOLDER as LIVES
 from .options import Options
 from .shardfile import ShardFile
@@ -84,10 +84,10 @@ def shards_of(folder: str) -> tuple[list[ShardFile], dict[str, str]]:
             shards.append(ShardFile(folder, name))
         except FileNotFoundError:
             continue
+        except Torn:
+            others[name] = ""  # begun by somebody, just now or when they died; there is nothing in it
         except Unreadable as why:
-            with contextlib.suppress(FileNotFoundError):
-                # An empty one was begun by somebody, just now or when they died; there is nothing in it.
-                others[name] = str(why) if os.lstat(f"{folder}/{name}").st_size else ""
+            others[name] = str(why)
     return sorted(shards, key=lambda shard: shard.order), others
 
 
