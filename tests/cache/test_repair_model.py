@@ -131,6 +131,10 @@ class Damaged(RuleBasedStateMachine):
             for byte in range(at, min(at + max(1, length), len(before))):
                 changed[byte] = 0xFF if length else changed[byte] ^ 1 << at % 8
         changed[last.start : last.stop] = before[last.start : last.stop]
+        # Who read a shard before it was damaged may go on with what others cannot see, replace or delete any more.
+        for cache in self.writers:
+            cache.end()
+        self.writers, self.reader = [self.open() for _ in range(WRITERS)], self.open()
         path.write_bytes(changed)
         os.utime(path, (time.time() - 3600,) * 2)
         self.damaged.add(path.name)
