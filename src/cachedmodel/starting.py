@@ -40,12 +40,14 @@ class Starting(Known):
     ----------
     is_cancelled
         True if what is missing is not to be computed any more.
+    claimed_at
+        Since when it computes what it claimed last, by `time.monotonic`; the claim itself may take long on a network file system.
     """
 
     work: Work
     is_cancelled: bool = False
+    claimed_at: float = math.inf
     _is_settled = False
-    _claimed_at = math.inf
 
     def __init__(
         self, work: Work, items: Mapping[str, object], *, is_guarded: bool = True, stride: int | None = None
@@ -178,15 +180,15 @@ class Starting(Known):
             submit([self])
             return
         self._order = self._order or list(self.items)
-        self._stride = next_stride(self._stride, infra.chunk_size, time.monotonic() - self._claimed_at)
+        self._stride = next_stride(self._stride, infra.chunk_size, time.monotonic() - self.claimed_at)
         start = self._order.index(key)
         window = self._order[start : start + self._stride]
         # what may not be computed is told of all items
         refusing = infra.mode == "read-only" or infra.forbid_single_item_computation
         missing = set(self.prepare(None if refusing else window))
         if key in missing:
-            self._claimed_at = time.monotonic()
             self.claim([each for each in window if each in missing])
+            self.claimed_at = time.monotonic()
 
     def _batches(self, keys: list[str]) -> list[list[str]]:
         """What the method is given at once: those of so many items side by side."""

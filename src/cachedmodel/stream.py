@@ -108,7 +108,6 @@ class Feed:
         self._calls: deque[tuple[Call, list[str]]] = deque()
         self._dropped: weakref.finalize[..., Feed] | None = None
         self._ahead: tuple[list[tp.Any], list[str]] | None = None  # pulled, and not all in memory
-        self._began = 0.0
         self._has_computed = False
         self._has_logged = False
 
@@ -153,7 +152,6 @@ class Feed:
                 keys = self._keys(items)
             unique = dict(zip(keys, items, strict=True))
             call = Call(self.work, unique, is_guarded=not self._has_computed, stride=max(self._chunk, len(unique)))
-            self._began = time.monotonic()
             self._calls.append((call, keys))
             if self._dropped is None:
                 self._dropped = weakref.finalize(self, give_up, functools.partial(_stop, self._calls))
@@ -187,7 +185,7 @@ class Feed:
         if call.has_computed:
             self._has_computed = True
         if self._is_inline and call.has_computed:
-            self._pull = next_stride(min(self._pull, len(call.items)), self._chunk, time.monotonic() - self._began)
+            self._pull = next_stride(min(self._pull, len(call.items)), self._chunk, time.monotonic() - call.claimed_at)
         elif self._is_inline:  # as long as all is stored, larger look-ups cost less an item
             self._pull = min(2 * self._pull, _PULL_MOST)
 
