@@ -135,6 +135,41 @@ def test_entries_of_several_writers_keep_their_provenance(opened: Open, tmp_path
     assert (cache.provenance("shared") or {})["job"] == "d"
 
 
+@pytest.mark.parametrize("cleared", [False, True])
+def test_what_follows_a_full_shard_is_never_put_before_it(cleared: bool, opened: Open, tmp_path: Path) -> None:
+    """A compaction that makes several shards, and one that merges the last of them with newer entries of the first."""
+    folder = str(tmp_path / "map")
+    model: dict[str, object] = {}
+    if cleared:
+        cache = opened()
+        cache.write("cleared", 0)
+        cache.commit()
+        cache.delete(None)
+        cache.close()
+    for first in range(0, 100_000, 20_000):
+        cache = opened()
+        model.update((str(number), number) for number in range(first, first + 20_000))
+        for key in list(model)[first:]:
+            cache.write(key, model[key])
+        cache.close()
+    replaced = compact(folder, grace_s=1.0)
+    assert replaced.made == 2
+    time.sleep(max(0.0, replaced.due_s))
+
+    for turn in range(6):
+        cache = opened()
+        cache.refresh()
+        model["0"] = model[f"more {turn}"] = turn
+        cache.write("0", turn)
+        cache.write(f"more {turn}", turn)
+        cache.close()
+        compact(folder, grace_s=AT_ONCE)
+        compact(folder, grace_s=AT_ONCE)
+
+        assert stored(opened()) == model
+    assert len(shards(tmp_path / "map")) <= 4
+
+
 def test_replaced_shards_stay_for_the_grace_period(opened: Open, tmp_path: Path) -> None:
     """They are removed by a later compaction; until then nothing else is merged."""
     model = fill(opened)

@@ -14,7 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from . import frames
 from .shardfile import Frame, ShardFile
-from .shardname import generation_of
+from .shardname import generation_of, has_room_below
 from .upkeep import root_of, shards_of
 from .writer import MOST_BYTES, MOST_ROWS
 
@@ -124,7 +124,7 @@ class Plan:
             if run and (not is_next or passes or len(run) >= _MOST_SOURCES or about > _MOST_ABOUT):
                 yield run
                 run, about = [], 0
-            if source is not None:
+            if source is not None and (run or has_room_below(shard.name)):
                 run.append(source)
         if run:
             yield run
