@@ -53,7 +53,7 @@ def stop_when_run_again(files: JobFiles, rank: int) -> None:
 
 def _look(path: str, job_id: str) -> None:
     me, last = process_id(os.getpid()), None
-    while last is None or last.process == me:
+    while last is None or last.process in (me, ""):  # "": this run is about to end
         time.sleep(LOOK_S)
         with contextlib.suppress(OSError):
             last = read_record(path, Started)
