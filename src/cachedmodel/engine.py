@@ -73,6 +73,8 @@ class Call(Starting):
                 elif self._has_missed(key) or not self.look([key]).is_known(key):
                     self._start(key)
                     if key not in self._parts:
+                        if wait.is_long:
+                            self._let_others_compute()
                         self._wait_for_others(key, max(0.0, left))
                 if left <= 0:
                     return self.is_known(key)
@@ -83,6 +85,11 @@ class Call(Starting):
         """True if it was looked for just now, and is not stored; once."""
         missed, self._missed = self._missed, None
         return missed == key
+
+    def _let_others_compute(self) -> None:
+        """What this call has claimed and does not compute while it waits: who is waited for may wait for that."""
+        for part in self._made:
+            part.rest()
 
     def _wait_for_others(self, key: str, timeout: float) -> None:
         """Another process computes it, or did so just now."""

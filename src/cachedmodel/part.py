@@ -134,16 +134,19 @@ class Part:
     def look(self) -> bool:
         """True if it ended. A run that nobody advances for a lease, since its iterator is kept but not consumed, rests."""
         if self.run is not None and self._claims is not None:
-            self._rest_if_idle(self.run, *self._claims)
+            progress, now = self.run.progress, time.monotonic()
+            if progress is None or progress != self._progress:
+                self._progress, self._since = progress, now
+            elif now - self._since > self._claims[0].options.lease_s:
+                self.rest()
         return self.finished
 
-    def _rest_if_idle(self, run: Run, cache: Cache, replace: Replace) -> None:
-        progress, now = run.progress, time.monotonic()
-        if progress is None or progress != self._progress:
-            self._progress, self._since = progress, now
-        elif now - self._since > cache.options.lease_s:
+    def rest(self) -> None:
+        """Lets others compute what is claimed for a run that nobody advances just now."""
+        if self.run is not None and self._claims is not None:
+            cache, replace = self._claims
             with contextlib.suppress(OSError):
-                run.rest(cache.release, functools.partial(self._reclaim, cache, replace))
+                self.run.rest(cache.release, functools.partial(self._reclaim, cache, replace))
 
     def _reclaim(self, cache: Cache, replace: Replace, keys: list[str]) -> bool:
         with contextlib.suppress(OSError):

@@ -55,7 +55,7 @@ class Wait:
         self._target = target
         self._awaited: _Entry = (target.scope, key)
         self._chain: Chain = chain.get()
-        self._next = time.monotonic() + _NOTICE_S
+        self._noticed = self._next = time.monotonic() + _NOTICE_S
         self._path = ""
         self._facts = b""
         self._beat = 0
@@ -69,6 +69,11 @@ class Wait:
         _in_memory.discard(self)
         if self._path:
             files.discard(self._path)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is long enough for something to be done about it."""
+        return time.monotonic() >= self._noticed
 
     def look(self, key: str | None = None) -> None:
         """Says that the wait goes on, and looks whether it can end.
@@ -85,7 +90,8 @@ class Wait:
         """
         now = time.monotonic()
         if key is not None and key != self._awaited[1]:
-            self._awaited, self._next = (self._target.scope, key), now + _NOTICE_S
+            self._awaited = (self._target.scope, key)
+            self._noticed = self._next = now + _NOTICE_S
         if not self._chain or now < self._next:
             return
         self._next = now + _LOOK_S

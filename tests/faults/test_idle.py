@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import typing as tp
@@ -99,3 +100,37 @@ def test_a_slow_item_is_not_idle(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     thread.join()
     assert len(lines(tmp_path / "calls")) == 2
+
+
+def counted(place: Path) -> Counted:
+    return Counted(place=place, infra={"folder": place, "chunk_size": 4, "lease_s": 3600})
+
+
+def clear_and_ask(place: str) -> None:
+    """Computes item 3; then clears it, and asks for item 4 and for it again."""
+    xp = counted(Path(place))
+    assert [*xp.values([3])] == [3]
+    until((Path(place) / "clear").exists)
+    xp.values.clear()
+    (Path(place) / "cleared").touch()
+    assert [*xp.values([4, 3])] == [4, 3]
+
+
+def test_who_wait_for_one_another_go_on(tmp_path: Path) -> None:
+    """Each has claimed what the other waits for, as an item was cleared in between: neither waits for the other's lease."""
+    other = multiprocessing.get_context("spawn").Process(target=clear_and_ask, args=(str(tmp_path),))
+    other.start()
+    until((tmp_path / "begun").exists)
+    xp = counted(tmp_path)
+    outputs = xp.values([1, 3, 4])
+    assert next(outputs) == 1  # 4 is claimed, as 1 was; 3 is the other's
+    (tmp_path / "go").touch()
+    until(lambda: xp.values.plan([3]).cached == [3])
+    (tmp_path / "clear").touch()
+    until((tmp_path / "cleared").exists)
+    until(lambda: xp.values.plan([3, 4]).running == [3, 4])
+
+    assert [*outputs] == [3, 4]
+
+    other.join(30)
+    assert other.exitcode == 0
