@@ -212,6 +212,57 @@ def test_a_damaged_replacement_does_not_bring_back_the_old(tmp_path: Path, opene
         assert everything.read(["column", "record"]).values == {}
 
 
+def test_what_is_read_at_once_is_as_new_as_what_is_read_alone(tmp_path: Path, opened: Open) -> None:
+    """A shard whose table is filled, since many of its keys were asked, hides what is older than its damaged part."""
+    writer = opened()
+    for number in range(140_000):  # more than are remembered
+        writer.write(f"key {number}", "old")
+    writer.close()
+    writer = opened()
+    for number in range(4000):
+        writer.write(f"key {number}", f"new {number}.")
+        if number % 10 == 9:
+            writer.commit()
+    writer.close()
+    newer = max((tmp_path / "map").glob("*.shard"), key=lambda path: b"new 55." in path.read_bytes())
+    newer.write_bytes(newer.read_bytes().replace(b"new 55.", b"nEw 55."))
+    _age(newer)
+    cache = opened()
+
+    with pytest.warns(RuntimeWarning, match="some of its entries are damaged"):
+        some = cache.read([f"key {number}" for number in range(1200)]).values
+    assert set(some.values()) == {f"new {number}." for number in range(1200) if number // 10 != 5}
+
+    assert set(cache.keys()) == {f"key {number}" for number in range(140_000) if number // 10 != 5}
+
+
+def test_damage_in_a_shard_that_is_sealed_meanwhile(tmp_path: Path, opened: Open) -> None:
+    """What a process remembers does not outlive a damaged replacement, of which only the index of the new shard tells."""
+    first, second = opened(), opened()
+    for key in ("key", "other"):
+        first.write(key, "old")
+    first.close()
+    second.refresh()
+    second.write("other", "new")
+    second.commit()
+    reader = opened()
+    assert reader.read(["key", "other"]).values == {"key": "old", "other": "new"}
+
+    for key in ("key", "last"):
+        second.write(key, "newer")
+        second.commit()
+    second.close()
+    (newer,) = (tmp_path / "map").glob("*+*.shard")
+    newer.write_bytes(newer.read_bytes().replace(b"newer", b"nEwer", 1))
+    _age(newer)
+    with pytest.warns(RuntimeWarning, match="some of its entries are damaged"):
+        found = reader.read(["last"]).values
+    assert found == {"last": "newer"}
+    with pytest.warns(RuntimeWarning, match="some of its entries are damaged"):
+        found = reader.read(["key"]).values
+    assert found == {}
+
+
 def _replaced(folder: Path, *, sealed: bool) -> tuple[Path, Path]:
     """A shard, and one that replaces and deletes entries of it, and one of its own; the second may have no index."""
     writer = Cache(str(folder), str(folder.parent), single=False, options=Options())

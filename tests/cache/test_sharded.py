@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cachedmodel.cache import Cache, Options, columns
+from cachedmodel.cache import Cache, Options, columns, files
 from cachedmodel.cache.index import Index
 from cachedmodel.cache.writer import MOST_ROWS
 
@@ -117,6 +117,40 @@ def test_a_process_finds_what_it_wrote_while_it_writes(opened: Open, tmp_path: P
     assert sum(shard.footer is not None for shard in cache._store._index.newest()) == 2  # type: ignore[union-attr]
     keys = [str(number) for number in range(0, 2 * MOST_ROWS + 2 * step, 3)]
     assert cache.read(keys).values == {key: int(key) for key in keys}
+
+
+def test_a_shard_that_was_seen_empty_and_is_complete(opened: Open, tmp_path: Path) -> None:
+    """Who looked while it was begun finds its entries, and claims none of them."""
+    writer = opened()
+    writer.write("a", 1)
+    writer.close()
+    (whole,) = (tmp_path / "map").glob("*.shard")
+    data = whole.read_bytes()
+    whole.write_bytes(b"")
+    readers = opened(), opened()
+    for reader in readers:
+        assert reader.read(["a"]).values == {}
+
+    whole.write_bytes(data)
+
+    assert readers[0].read(["a"]).values == {"a": 1}
+    assert readers[1].claim(["a", "b"]) == ["b"]
+
+
+def test_a_shard_that_vanishes_as_its_index_is_read(opened: Open, tmp_path: Path) -> None:
+    """Compacted by others, and not kept open: its entries are looked for elsewhere."""
+    for first in range(0, 150_000, 50_000):
+        writer = opened()
+        for number in range(first, first + 50_000):
+            writer.write(str(number), number)
+        writer.close()
+    reader = opened()
+    assert reader.read(["0", "50000", "100000"]).values == {"0": 0, "50000": 50_000, "100000": 100_000}
+    gone = next(path for path in (tmp_path / "map").glob("*_2.shard"))
+    gone.unlink()
+    files.open_files.drop(str(gone))
+
+    assert reader.read(["1", "50001", "100001"], 150_000).values == {"1": 1, "100001": 100_001}
 
 
 def test_arrays(opened: Open, tmp_path: Path) -> None:

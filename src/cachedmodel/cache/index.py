@@ -108,11 +108,13 @@ class Index:
             fresh = shard.tail(self.accept)
         except OSError as error:
             return self._set_aside(shard, error)
-        if shard.footer is not None and not was_begun:
-            self._forget_found()  # written and sealed since it was seen empty: its entries are not listed
+        # What a footer alone tells is not in `fresh`: all of a shard that was seen empty, or what was in a damaged part.
+        is_unlisted = shard.footer is not None and (not was_begun or shard.has_gaps)
+        if is_unlisted:
+            self._forget_found()
         elif fresh:
             self._apply(fresh)
-        return shard.order != order or shard.ignored or shard.clears != cleared
+        return is_unlisted or shard.order != order or shard.ignored or shard.clears != cleared
 
     def _set_aside(self, shard: Shard, error: OSError) -> bool:
         """Does without a shard that the system does not let us read; one that is gone needs no word."""

@@ -98,17 +98,19 @@ class MergedIndex:
         for shard in shards:
             if shard.name in self._numbers or shard.footer is None:
                 continue
-            self._numbers[shard.name] = len(self._names)
-            self._names.append(shard.name)
+            array = None
             try:
                 array = shard.footer.hashes(open_files.get(shard.path))
+            except OSError:  # who asks the shard itself finds out
+                continue
             except Unreadable as why:
                 warn_once(shard.path, f"{why}; its entries are read one by one")
                 self._unknown.add(shard.name)
-                continue
-            if len(array):
+            self._numbers[shard.name] = number = len(self._names)
+            self._names.append(shard.name)
+            if array is not None and len(array):
                 array &= np.uint64(_NUMBER ^ (1 << 64) - 1)
-                array |= np.uint64(self._numbers[shard.name])
+                array |= np.uint64(number)
                 self._arrays.append(array)
                 self._merge()
 

@@ -90,6 +90,8 @@ class Shard:
         self.position: int = 0
         #: Offsets of frames that turned out to be damaged.
         self.bad: set[int] = set()
+        #: A part of it was damaged while it grew.
+        self.has_gaps: bool = False
         #: Hashes of keys whose frames are damaged, as the footer tells.
         self._lost: set[int] = set()
         self._lookups = 0
@@ -177,6 +179,7 @@ class Shard:
         fresh: dict[str, object] = {}
         self.position, ended = self._scanner(file).scan(self.position, size, fresh)
         while ended == "damaged" and self._settled(file):
+            self.has_gaps = True
             resumed = self._scanner(file).next_whole(self.position, size)
             if resumed > 0 or any(file.pread(_ONE_READ, self.position)):  # zeros at the end were never written
                 self._hide("some of its entries are damaged")
@@ -213,9 +216,12 @@ class Shard:
 
     def scan_into(self, sink: dict[str, object]) -> None:
         """Adds all that the shard says to `sink`, in order."""
+        if self.hides:
+            sink.update(dict.fromkeys(sink, columns.DELETED))
         if self.header is None or self.ignored:
             return
         if self.table is not None:
+            _delete(self._lost, sink)
             sink.update(self.table)
             return
         assert self.footer is not None
@@ -240,8 +246,7 @@ class Shard:
             return
         warn_once(self.path, "some of its entries are damaged")
         self._lost |= hashes
-        gone = [key for key in sink if xxh3_64_intdigest(frames.encode(key)) in hashes]
-        sink.update(dict.fromkeys(gone, columns.DELETED))
+        _delete(hashes, sink)
 
     def _load(self) -> None:
         """Fills the table of a sealed shard."""
@@ -384,3 +389,9 @@ class Shard:
                     self.table[key] = columns.DELETED
                     break
         warn_once(self.path, why)
+
+
+def _delete(hashes: set[int], sink: dict[str, object]) -> None:
+    """Has the keys with these hashes count as deleted."""
+    gone = [key for key in sink if xxh3_64_intdigest(frames.encode(key)) in hashes] if hashes else []
+    sink.update(dict.fromkeys(gone, columns.DELETED))
