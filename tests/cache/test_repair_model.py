@@ -180,4 +180,4 @@ class TestDamaged(Damaged.TestCase):  # type: ignore[misc, valid-type]
 class TestDamagedLong(Damaged.TestCase):  # type: ignore[misc, valid-type]
     """Many runs."""
 
-    settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+    settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

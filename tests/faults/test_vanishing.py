@@ -111,7 +111,7 @@ def test_all_at_once(rounds: int, tmp_path: Path) -> None:
     steady(place).one()
 
     def start(role: int, seed: int) -> multiprocessing.process.BaseProcess:
-        process = spawn.Process(target=for_ever, args=(role, place, seed))
+        process = spawn.Process(target=for_ever, args=(role, place, seed), daemon=True)  # ends with a failing test
         process.start()
         return process
 

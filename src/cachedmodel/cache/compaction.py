@@ -101,9 +101,19 @@ def compact(folder: str, *, grace_s: float, dry: bool = False, patient: bool = F
 
 def _compacted(folder: str, grace_s: float, *, dry: bool) -> Compaction:
     report = Compaction(folder)
+    try:
+        _compact(report, grace_s, dry)
+    except FileNotFoundError as gone:  # whoever clears all items deletes shards; what is left is as after a crash here
+        if not os.path.isdir(folder):
+            raise
+        report.notes.append(f"{gone.filename} was removed meanwhile; what is left comes next time")
+    return report
+
+
+def _compact(report: Compaction, grace_s: float, dry: bool) -> None:
     if _waits(report, grace_s, dry):
-        return report
-    plan = Plan(folder, grace_s)
+        return
+    plan = Plan(report.folder, grace_s)
     report.notes += plan.notes
     for garbage in plan.garbage:
         report.freed += garbage.size
@@ -113,7 +123,6 @@ def _compacted(folder: str, grace_s: float, *, dry: bool) -> Compaction:
         _merge(run, plan, report, dry)
     if not dry and report.shards:
         _waits(report, grace_s, dry)
-    return report
 
 
 # -- what was replaced
