@@ -22,9 +22,10 @@ from collections.abc import Iterable, Sequence
 
 from .claimfile import PREFIX, Claim, digests, pack, read
 from .files import discard, look_anew, names_in, publish_first
-from .lives import Keeper, lives_of, me
+from .lives import Keeper, lives_here, lives_of, me
 from .options import Options
 from .shard import SETTLED_S
+from .writer import ABANDONED_S
 
 #: Seconds for which a number that is taken, but that no listing shows yet, is waited for.
 _PATIENCE_S = 15.0
@@ -232,7 +233,15 @@ class Claims:
         if now - self._judged.get(number, -_JUDGE_S) < _JUDGE_S:
             return False
         self._judged[number] = now
-        return not self._is_alive(claim.keeper, options)
+        if self._is_alive(claim.keeper, options):
+            return False
+        if claim.keeper.kind != "process" or lives_here(claim.keeper) is not None:
+            return True
+        # It may stand still on its host, and go on: who takes its keys over is to see that, and to outrank it.
+        try:
+            return abs(time.time() - os.stat(self._path(number)).st_mtime) > ABANDONED_S
+        except OSError:
+            return True
 
     def _remove(self, number: int) -> None:
         discard(self._path(number))
