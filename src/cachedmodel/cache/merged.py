@@ -27,7 +27,7 @@ _LOOKUPS = 20_000
 _LOOKUPS_WITH_IMPORT = 50_000
 #: Where there are more rows, their hashes would take more memory than a look-up should.
 _MOST_ROWS = 1 << 24
-#: Shards are never more than rows, so so many bits tell them apart.
+#: There are at most as many shards as rows, so this many bits tell them apart.
 _NUMBER = (1 << 24) - 1
 
 
@@ -77,11 +77,8 @@ class MergedIndex:
             while len(asked):
                 there = array[np.minimum(rows, len(array) - 1)]
                 hits = (rows < len(array)) & (there & ~number == wanted[asked])
-                asked, rows, owners = (
-                    asked[hits],
-                    rows[hits] + 1,
-                    there[hits] & number,
-                )  # others may follow of the same hash
+                owners = there[hits] & number
+                asked, rows = asked[hits], rows[hits] + 1  # others may follow of the same hash
                 for owner in np.unique(owners).tolist():
                     here = order[asked[owners == owner]].tolist()
                     some = zip(map(keys.__getitem__, here), map(hashes.__getitem__, here), strict=True)
@@ -109,7 +106,7 @@ class MergedIndex:
             self._numbers[shard.name] = number = len(self._names)
             self._names.append(shard.name)
             if array is not None and len(array):
-                array &= np.uint64(_NUMBER ^ (1 << 64) - 1)
+                array &= ~np.uint64(_NUMBER)
                 array |= np.uint64(number)
                 self._arrays.append(array)
                 self._merge()

@@ -62,6 +62,7 @@ class Sharded:
         self._writer: ShardWriter | None = None
         self._shard: Shard | None = None
         self._last_commit = 0.0
+        #: By how much the next shard's generation is above all that are known.
         self._ahead = 1
         self._clear_block()
 
@@ -282,7 +283,7 @@ class Sharded:
     def outrank(self) -> None:
         """Supersedes, from now on, also what a writer begins that has not looked yet: it was taken for dead, and may go on."""
         self._seal()
-        self._ahead = 2
+        self._ahead = 2  # it may know the same shards, and begin one above them
 
     @contextlib.contextmanager
     def _committing(self, keys: Iterable[str]) -> Iterator[None]:
