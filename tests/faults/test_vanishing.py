@@ -104,7 +104,7 @@ def for_ever(role: int, place: str, seed: int) -> None:
         append(Path(place) / f"done-{role}", "once")
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_all_at_once(rounds: int, tmp_path: Path) -> None:
     """Nobody gets a wrong value, an error or a warning, and everybody comes on, though some are killed."""
     spawn, choose, place = multiprocessing.get_context("spawn"), random.Random(rounds), str(tmp_path)
