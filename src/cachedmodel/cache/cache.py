@@ -174,9 +174,7 @@ class Cache:
         """
         if self._late_error is not None:
             self._raise_late()
-        if isinstance(self._store, Entry):
-            return self._store.write(key, value, seconds, over)
-        return self._store.write(key, value, seconds)
+        return self._store.write(key, value, seconds, over)
 
     def write_small(self, column: int, values: dict[str, object], seconds: list[float]) -> None:
         """Stores and commits values that are all of one column (see `column_of`), and what was written before; as `write`."""
@@ -193,9 +191,7 @@ class Cache:
         """Stores a failure, in place of what was stored; as `write`."""
         if self._late_error is not None:
             self._raise_late()
-        if isinstance(self._store, Entry):
-            return self._store.write_failure(key, failure, seconds, over)
-        return self._store.write_failure(key, failure, seconds)
+        return self._store.write_failure(key, failure, seconds, over)
 
     def commit(self, sync: bool = False) -> None:
         """Makes visible to others what was written; `sync`: and durable."""

@@ -134,11 +134,16 @@ class Claims:
     def _lives(self, number: int, options: Options) -> bool:
         """Whether a claim holds; one that cannot be read does for as long as it may take to write it."""
         claim = self._files[number]
-        if claim.is_unread:
-            with contextlib.suppress(OSError):
-                if abs(time.time() - os.stat(self._path(number)).st_mtime) > SETTLED_S:
-                    return False
+        if claim.is_unread and self._is_older(number, SETTLED_S):
+            return False
         return self._is_alive(claim.keeper, options)
+
+    def _is_older(self, number: int, seconds: float) -> bool:
+        """Whether the file of a claim was made longer ago; False if it is gone."""
+        try:
+            return abs(time.time() - os.stat(self._path(number)).st_mtime) > seconds
+        except OSError:
+            return False
 
     def _is_alive(self, keeper: Keeper, options: Options) -> bool:
         if keeper.kind == "process":
@@ -238,10 +243,7 @@ class Claims:
         if claim.keeper.kind != "process" or lives_here(claim.keeper) is not None:
             return True
         # It may stand still on its host, and go on: who takes its keys over is to see that, and to outrank it.
-        try:
-            return abs(time.time() - os.stat(self._path(number)).st_mtime) > ABANDONED_S
-        except OSError:
-            return True
+        return self._is_older(number, ABANDONED_S)
 
     def _remove(self, number: int) -> None:
         discard(self._path(number))

@@ -15,18 +15,7 @@ from . import frames, provenance
 from .decoding import decode
 from .failure import CODEC as FAILURE_CODEC
 from .failure import Failure
-from .files import (
-    Buffer,
-    File,
-    Torn,
-    Unreadable,
-    look_anew,
-    names_in,
-    publish,
-    publish_unless_there,
-    sync_folder,
-    warn_once,
-)
+from .files import Buffer, File, Torn, Unreadable, look_anew, names_in, publish, publish_first, sync_folder, warn_once
 from .options import Found, Options, State
 from .records import MAPPED_CODEC
 
@@ -151,7 +140,7 @@ class Entry:
         took = math.nan if seconds is None else seconds
         record = frames.pack_record(seed, len(header), flags, codec, b"", parts, int(time.time()), took)
         data = [header, *record]
-        if over or not publish_unless_there(self.path, data, options.permissions):
+        if over or not publish_first(self.path, data, options.permissions, is_whole=True):
             # what cannot be read, and a failure that is tried again, are replaced
             if not over and self.states([KEY]).get(KEY) == "value":
                 raise Preceded

@@ -104,33 +104,22 @@ def publish(path: str, parts: Sequence[Buffer], permissions: int | None = None, 
         raise
 
 
-def publish_first(path: str, parts: Sequence[Buffer], permissions: int | None = None) -> bool:
-    """Writes a file aside and links it to `path`; False if there is a file already."""
+def publish_first(
+    path: str, parts: Sequence[Buffer], permissions: int | None = None, *, is_whole: bool = False
+) -> bool:
+    """Writes a file aside and links it to `path`, as `link_first` does; False if there is a file already."""
     aside = _aside(path, parts, permissions, False)
     try:
-        return link_first(aside, path)
+        return link_first(aside, path, is_whole=is_whole)
     finally:
         discard(aside)
 
 
-def publish_unless_there(path: str, parts: Sequence[Buffer], permissions: int | None = None) -> bool:
-    """As `publish_first`; but where there are no hard links it replaces, since readers are never to see a part of it."""
-    aside = _aside(path, parts, permissions, False)
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        os.rename(aside, path)
-    finally:
-        discard(aside)
-    return True
+def link_first(source: str, path: str, *, is_whole: bool = False) -> bool:
+    """Gives `source` the second name `path`; False if there is a file already.
 
-
-def link_first(source: str, path: str) -> bool:
-    """Gives `source` the second name `path`; False if there is a file already."""
+    `is_whole`: readers are never to see a part of it, so where there are no hard links it replaces what is there.
+    """
     try:
         os.link(source, path)
     except FileExistsError:
@@ -138,7 +127,9 @@ def link_first(source: str, path: str) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        return _copy_first(source, path)
+        if not is_whole:
+            return _copy_first(source, path)
+        os.rename(source, path)
     return True
 
 

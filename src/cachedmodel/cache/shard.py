@@ -109,9 +109,8 @@ class Shard:
 
     @property
     def clears(self) -> bool:
-        if self.header is None or self.ignored:
-            return self.hides
-        return self.hides or bool(self.header.flags & frames.CLEARS)
+        says_so = self.header is not None and not self.ignored and bool(self.header.flags & frames.CLEARS)
+        return self.hides or says_so
 
     # -- opening and tailing
 

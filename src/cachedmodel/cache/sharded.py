@@ -184,8 +184,8 @@ class Sharded:
 
     # -- writing
 
-    def write(self, key: str, value: object, seconds: float | None) -> bool:
-        """Adds a value to the block; True if everything is committed. Takes the lock by itself."""
+    def write(self, key: str, value: object, seconds: float | None, over: bool = True) -> bool:
+        """Adds a value to the block, whatever `over`; True if everything is committed. Takes the lock by itself."""
         options = self.options
         column = columns.NONE_OF_THEM if options.codec else columns.column_of(value)
         took = math.nan if seconds is None else seconds
@@ -211,8 +211,8 @@ class Sharded:
                     writer.block(column, list(values), list(values.values()), int(time.time()), seconds)
                     self._commit_to(writer, shard, values)
 
-    def write_failure(self, key: str, failure: Failure, seconds: float | None) -> bool:
-        """Adds a failure to the block. Takes the lock by itself."""
+    def write_failure(self, key: str, failure: Failure, seconds: float | None, over: bool = True) -> bool:
+        """Adds a failure to the block; as `write`."""
         if not self.options.allow_pickle:
             failure = failure.without_pickle()
         flags = frames.FAILED | (frames.PICKLED if failure.pickled else 0)
