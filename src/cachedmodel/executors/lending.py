@@ -7,6 +7,7 @@ ever. A wait is made of many short ones, so a place that is taken back is kept l
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -84,10 +85,11 @@ class SlurmPlace:
             for job_id, state in states.items()
         )
         slurm.ask("scontrol", "update", f"jobid={array}", f"ArrayTaskThrottle={batch.max_jobs + waiting}")
-        following = batch.arrays[batch.arrays.index(array) + 1 :][:1] if array in batch.arrays else []
+        after = dict(itertools.pairwise(batch.arrays)).get(array)
+        if after is None:
+            return
         opened = waiting and not any(state in slurm.QUEUED for state in states.values())
-        for after in following:
-            changes = ["Dependency=" if opened else f"Dependency=afterany:{array}"]
-            if not os.path.exists(JobFiles(self._files.folder, after).submitted):  # else it is no array, but a job
-                changes.append(f"ArrayTaskThrottle={waiting if opened else batch.max_jobs}")
-            slurm.ask("scontrol", "update", f"jobid={after}", *changes)
+        changes = ["Dependency=" if opened else f"Dependency=afterany:{array}"]
+        if not os.path.exists(JobFiles(self._files.folder, after).submitted):  # else it is no array, but a job
+            changes.append(f"ArrayTaskThrottle={waiting if opened else batch.max_jobs}")
+        slurm.ask("scontrol", "update", f"jobid={after}", *changes)
