@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
-from cachedmodel.cache import Cache, Options
 from cachedmodel.cache.compaction import compact
 from cachedmodel.cache.verify import verify
 
 from .dying import dies_at
+from .machine import KEYS, NUMBERS, Shards, stored
 
-WRITERS = 3
-KEYS = st.sampled_from([*"abcdef", "\0", "\0g"])
 VALUES = st.one_of(
     st.floats(allow_nan=False), st.integers(0, 9), st.lists(st.integers(0, 9), max_size=3), st.text(max_size=3)
 )
@@ -26,54 +22,25 @@ ENTRIES = st.dictionaries(KEYS, VALUES, min_size=1, max_size=4)
 GRACES = st.sampled_from([0.0, 3600.0])
 
 
-class Compacted(RuleBasedStateMachine):
+class Compacted(Shards):
     """Writers of one process, and others that die, write, replace, delete and clear; compactions come and die too."""
+
+    WRITERS = 3
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = tempfile.mkdtemp()
-        self.folder = f"{self.root}/method/uid"
-        os.makedirs(f"{self.root}/.lives")
-        self.model: dict[str, object] = {}
-        self.writers = [self.open() for _ in range(WRITERS)]
-        #: Has looked at some time, and looks again only when it is told to.
-        self.reader = self.open()
         self.seen: dict[str, object] = {}
 
-    def open(self) -> Cache:
-        return Cache(self.folder, self.root, single=False, options=Options())
-
-    def teardown(self) -> None:
-        for cache in self.writers:
-            cache.end()
-        shutil.rmtree(self.root)
-
-    @rule(number=st.integers(0, WRITERS - 1), entries=ENTRIES)
+    @rule(number=NUMBERS, entries=ENTRIES)
     def write(self, number: int, entries: dict[str, object]) -> None:
-        """As `CacheDict` does: what others did is looked at first."""
-        self._write(self.writers[number], entries)
+        self._write(self._writer(number), entries)
         self.model.update(entries)
 
-    def _write(self, cache: Cache, entries: dict[str, object]) -> None:
-        cache.refresh()
-        for key, value in entries.items():
-            cache.write(key, value)
-        cache.commit()
-
-    @rule(number=st.integers(0, WRITERS - 1), keys=st.sets(KEYS))
+    @rule(number=NUMBERS, keys=st.sets(KEYS))
     def delete(self, number: int, keys: set[str]) -> None:
-        self.writers[number].delete(keys)
+        self._writer(number).delete(keys)
         for key in keys:
             self.model.pop(key, None)
-
-    @rule(number=st.integers(0, WRITERS - 1))
-    def clear(self, number: int) -> None:
-        self.writers[number].delete()
-        self.model.clear()
-
-    @rule(number=st.integers(0, WRITERS - 1))
-    def close(self, number: int) -> None:
-        self.writers[number].close()
 
     @rule(entries=ENTRIES, keys=st.sets(KEYS, max_size=2))
     def write_and_die(self, entries: dict[str, object], keys: set[str]) -> None:
@@ -122,11 +89,6 @@ class Compacted(RuleBasedStateMachine):
         if os.path.isdir(self.folder):
             findings = [finding for found in verify(self.folder) for finding in found.findings]
             assert [finding for finding in findings if finding.what in ("damaged", "alien")] == []
-
-
-def stored(cache: Cache) -> dict[str, object]:
-    """All that is stored."""
-    return cache.read(list(cache.keys())).values
 
 
 class TestCompacted(Compacted.TestCase):  # type: ignore[misc, valid-type]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -13,84 +11,53 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import invariant, rule
 
-from cachedmodel.cache import Cache, Options, files
+from cachedmodel.cache import files
 from cachedmodel.cache.compaction import compact
 from cachedmodel.cache.repair import repair
 from cachedmodel.cache.shardfile import ShardFile
 
 from .dying import dies_at
-from .test_compaction_model import stored
+from .machine import KEYS, NUMBERS, Shards, stored
 
-WRITERS = 2
-KEYS = st.sampled_from([*"abcdef", "\0", "\0g"])
 PLACES = st.floats(0, 1, exclude_max=True)
 SOME = st.sets(KEYS, min_size=1, max_size=4)
 
 
-class Damaged(RuleBasedStateMachine):
+class Damaged(Shards):
     """Writers, some of which die, write, replace and delete; files are damaged; repairs and compactions come and die too."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = tempfile.mkdtemp()
-        self.folder = f"{self.root}/method/uid"
-        os.makedirs(f"{self.root}/.lives")
         os.makedirs(self.folder)
         self.steps = itertools.count(1)
-        self.model: dict[str, object] = {}
         self.damaged: set[str] = set()
-        self.writers = [self.open() for _ in range(WRITERS)]
-        self.reader = self.open()
         files._warned.clear()
         files._untold.clear()
-
-    def open(self) -> Cache:
-        return Cache(self.folder, self.root, single=False, options=Options())
-
-    def teardown(self) -> None:
-        for cache in self.writers:
-            cache.end()
-        shutil.rmtree(self.root)
 
     def _values(self, keys: set[str]) -> dict[str, object]:
         """No two are the same: small ones, and some with a payload of their own."""
         numbered = zip(sorted(keys), self.steps, strict=False)
         return {key: step / 2 if step % 3 else [step, "x" * (step % 40)] for key, step in numbered}
 
-    def _write(self, cache: Cache, values: dict[str, object]) -> None:
-        cache.refresh()
-        for key, value in values.items():
-            cache.write(key, value)
-        cache.commit()
-
-    @rule(number=st.integers(0, WRITERS - 1), keys=SOME)
+    @rule(number=NUMBERS, keys=SOME)
     def write(self, number: int, keys: set[str]) -> None:
         values = self._values(keys)
-        self._write(self.writers[number], values)
+        self._write(self._writer(number), values)
         self.model |= values
         assert self.open().read(list(values)).values == values
 
-    @rule(number=st.integers(0, WRITERS - 1), keys=SOME)
+    @rule(number=NUMBERS, keys=SOME)
     def delete(self, number: int, keys: set[str]) -> None:
         """What cannot be read is not deleted: who read it before it was damaged may go on with it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            self.writers[number].refresh()
-            there = self.writers[number].states(sorted(keys))
-            self.writers[number].delete(keys)
+            self._writer(number).refresh()
+            there = self._writer(number).states(sorted(keys))
+            self._writer(number).delete(keys)
         for key in there:
             self.model.pop(key, None)
-
-    @rule(number=st.integers(0, WRITERS - 1))
-    def clear(self, number: int) -> None:
-        self.writers[number].delete()
-        self.model.clear()
-
-    @rule(number=st.integers(0, WRITERS - 1))
-    def close(self, number: int) -> None:
-        self.writers[number].close()
 
     @rule(keys=SOME, number=st.integers(0, 2))
     def write_and_die(self, keys: set[str], number: int) -> None:
@@ -134,7 +101,7 @@ class Damaged(RuleBasedStateMachine):
         # Who read a shard before it was damaged may go on with what others cannot see, replace or delete any more.
         for cache in self.writers:
             cache.end()
-        self.writers, self.reader = [self.open() for _ in range(WRITERS)], self.open()
+        self.writers, self.reader = [self.open() for _ in range(self.WRITERS)], self.open()
         path.write_bytes(changed)
         os.utime(path, (time.time() - 3600,) * 2)
         self.damaged.add(path.name)
