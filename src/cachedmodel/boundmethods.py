@@ -50,7 +50,7 @@ class BoundTask(Bound, tp.Generic[R_co]):
         if type(kept) is Raised:
             return tp.cast(R_co, self._call().look().result(""))
         known = self._known
-        if known is None or (known.mutable and not known.is_unchanged()):
+        if known is None or (known.mutable and not known.looks_same()):
             self._identity()
         return kept  # type: ignore[no-any-return]
 
@@ -144,7 +144,8 @@ class BoundMap(Bound, tp.Generic[I_contra, Y_co]):
         method: Map[I_contra, Y_co] = self._method  # type: ignore[assignment]  # a map has no other
         values = few(self._kept, items, method.item_uid) if self._kept else None
         if values is not None:
-            if self._known is None or self._known.mutable:
+            known = self._known
+            if known is None or (known.mutable and not known.looks_same()):
                 self._identity()
             return tp.cast("Iterator[Y_co]", iter(values))
         if on_error not in ("raise", "return"):

@@ -16,8 +16,6 @@ from .classpath import class_path
 Probe = tp.Callable[[tp.Any], tp.Collection[object]]
 #: That, the thing, and what was seen.
 Watched = tuple[Probe, object, tp.Collection[object]]
-#: Whether the thing is as it was seen, items by identity; the thing, and what was seen.
-Check = tuple[tp.Callable[[tp.Any, tp.Any], bool], object, tp.Collection[object]]
 Handler = tp.Callable[["Walk", tp.Any], bytes]  # Any: each takes the type it is registered for
 
 
@@ -82,50 +80,58 @@ class Walk:
         self.watched.append((probe, value, probe(value)))
 
 
-def checks(watched: tp.Iterable[Watched]) -> list[Check]:
-    """How to tell whether something that was watched changed."""
-    return [
-        (_same_for(probe, -1 if isinstance(seen, bytes) else len(seen)), value, seen) for probe, value, seen in watched
-    ]
-
-
-def is_same(checks: tp.Iterable[Check]) -> bool:
-    """Whether nothing that was watched holds other objects now.
+def looks_same(watched: tp.Sequence[Watched]) -> tp.Callable[[], bool]:
+    """Gives a function that tells whether nothing that was watched holds other objects now.
 
     False proves no change: an item may have been replaced by an equal one.
     """
-    try:
-        for same, value, seen in checks:
-            if not same(value, seen):
-                return False
-    except ValueError:  # not as many items as there were
-        return False
-    return True
+    shape = tuple((probe, -1 if isinstance(seen, bytes) else len(seen)) for probe, _, seen in watched)
+    if sum(length for _, length in shape) > _MOST_WRITTEN_OUT:
+        return lambda: all(_is_same(probe(value), seen) for probe, value, seen in watched)
+    return _written_out(shape)(*(part for _, *pair in watched for part in pair))
 
 
-_MOST_WRITTEN_OUT = 16
+def _is_same(now: tp.Collection[object], seen: tp.Collection[object]) -> bool:
+    if isinstance(seen, bytes):
+        return now == seen
+    return len(now) == len(seen) and all(map(operator.is_, seen, now))
+
+
+_MOST_WRITTEN_OUT = 64
 
 
 @functools.lru_cache(maxsize=1024)
-def _same_for(probe: Probe, length: int) -> tp.Callable[[tp.Any, tp.Any], bool]:
-    """How something is compared of which a probe saw so many items, or bytes (-1)."""
-    if length < 0:
-        return lambda value, seen: probe(value) == seen
-    if not 0 < length <= _MOST_WRITTEN_OUT:
-        return lambda value, seen: len(now := probe(value)) == length and all(map(operator.is_, seen, now))
-    # Written out, for a loop takes several times as long, and this is most of what a result costs that is kept in memory.
-    now, then = ([f"{letter}{number}" for number in range(length)] for letter in "ab")
-    look = {tuple: "value", values_of: "value.__dict__.values()"}.get(probe, "probe(value)")
+def _written_out(shape: tuple[tuple[Probe, int], ...]) -> tp.Callable[..., tp.Callable[[], bool]]:
+    """Makes such a function, of the things and what was seen of each, by the probe and the length (-1: bytes) of each.
+
+    Written out, for loops and calls take several times as long, and this is most of what a result costs that is kept in memory.
+    """
+    names: dict[str, tp.Any] = {f"probe{at}": probe for at, (probe, _) in enumerate(shape)}
+    arguments, unpack, look, same = [], [], [], []
+    for at, (probe, length) in enumerate(shape):
+        arguments += [f"value{at}", f"seen{at}"]
+        if length < 0:
+            same.append(f"probe{at}(value{at}) == seen{at}")
+            continue
+        then, now = ([f"{what}{at}_{item}" for item in range(length)] for what in ("then", "now"))
+        held = {tuple: f"value{at}", values_of: f"value{at}.__dict__.values()"}.get(probe, f"probe{at}(value{at})")
+        unpack.append(f" [{', '.join(then)}] = seen{at}")
+        look.append(f"   [{', '.join(now)}] = {held}")
+        same += map("{} is {}".format, now, then)
     lines = [
-        "def same(value, seen):",
-        f" {', '.join(now)}, = {look}",
-        f" {', '.join(then)}, = seen",
-        f" return {' and '.join(map('{} is {}'.format, now, then))}",
+        f"def new({', '.join(arguments)}):",
+        *unpack,
+        " def same():",
+        "  try:",
+        *(look or ["   pass"]),
+        "  except ValueError:",  # not as many items as there were
+        "   return False",
+        f"  return {' and '.join(same) or True}",
+        " return same",
     ]
-    names: dict[str, tp.Any] = {"probe": probe}
     exec("\n".join(lines), names)
-    same: tp.Callable[[tp.Any, tp.Any], bool] = names["same"]
-    return same
+    new: tp.Callable[..., tp.Callable[[], bool]] = names["new"]
+    return new
 
 
 def values_of(model: tp.Any) -> tuple[object, ...]:  # Any: a pydantic model

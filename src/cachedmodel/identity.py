@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import json
 import typing as tp
+from collections.abc import Callable
 
 import pydantic
 
 from . import uid as _uid
 from .atoms import tagged
-from .containers import Check, checks, is_same
+from .containers import looks_same
 from .differing import ALL, Baseline, Pass, Place, Shown
 from .readable import readable
 
@@ -40,6 +41,8 @@ class Identity:
         Its name, "default" if nothing differs from the defaults that count.
     mutable
         True if something in it can change in place.
+    looks_same
+        Tells quickly that nothing did; False proves no change, `is_unchanged` finds out.
 
     Raises
     ------
@@ -49,7 +52,6 @@ class Identity:
 
     __slots__ = (
         "_baseline",
-        "_checks",
         "_complete",
         "_exclude",
         "_model",
@@ -57,6 +59,7 @@ class Identity:
         "_own",
         "_watched",
         "_whole",
+        "looks_same",
         "mutable",
         "uid",
     )
@@ -65,12 +68,12 @@ class Identity:
         found = Pass(baseline, exclude)
         encoding, self._whole = found.top(model)
         self._complete: bytes | None = None
-        self._checks: list[Check] | None = None
         self._model, self._baseline, self._exclude = model, baseline, exclude
         self.uid: str = _uid.text(readable(found.shown), encoding) if encoding else "default"
         self._own = self.uid
         self._watched, self._opaque = found.watched, found.opaque
         self.mutable: bool = found.opaque or bool(found.watched)
+        self.looks_same: Callable[[], bool] = _cannot_tell  # made late: many a uid is never looked at again
 
     def rename(self, uid: str) -> None:
         """Gives it another uid, of a method that asks for more than the configuration."""
@@ -84,15 +87,15 @@ class Identity:
 
     def is_unchanged(self) -> bool:
         """Whether the model still is what it was."""
-        if not self._opaque:
-            if self._checks is None:  # found out late: many a uid is never looked at again
-                self._checks = checks(self._watched)
-            if is_same(self._checks):
-                return True
+        if self.looks_same is _cannot_tell and not self._opaque:
+            self.looks_same = looks_same(self._watched)
+        if self.looks_same():
+            return True
         now = Identity(self._model, self._baseline, self._exclude)
         if now._own != self._own:
             return False
-        self._checks = checks(now._watched)  # an item was replaced by an equal one
+        if not self._opaque:
+            self.looks_same = looks_same(now._watched)  # an item was replaced by an equal one
         return True
 
     @property
@@ -129,6 +132,10 @@ class Identity:
         found = _Leaves(self._exclude)
         found.top(self._model)
         return {path: _uid.digest(b"".join(parts)) if parts else "" for path, parts in found.leaves.items()}
+
+
+def _cannot_tell() -> bool:
+    return False
 
 
 class _Leaves(Pass):
