@@ -6,12 +6,14 @@ import dataclasses
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import typing as tp
 from pathlib import Path
 
 import pytest
 
+from cachedmodel.cache import Cache, Options
 from cachedmodel.cache.lives import Keeper, Lives, me
 
 from .conftest import Open
@@ -147,3 +149,73 @@ def test_a_dead_process_elsewhere_is_buried(tmp_path: Path, opened: Open) -> Non
 
     assert not (tmp_path / ".lives" / "dead").exists()
     assert [path.name for path in (tmp_path / "map").glob(".claim-*")] == [".claim-00000002"]
+
+
+def _task(root: Path, folder: Path) -> Cache:
+    return Cache.open(str(folder), str(root), single=True, options=Options())
+
+
+def _claim_in(folder: Path) -> Path:
+    (claim,) = folder.glob(".claim-*")
+    return claim
+
+
+def test_claims_on_tasks_are_names_of_one_file(tmp_path: Path) -> None:
+    """However many tasks a process computes, it makes one file for their claims."""
+    one, other = _task(tmp_path, tmp_path / "one"), _task(tmp_path, tmp_path / "other")
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+
+    assert one.claim([""]) == other.claim([""]) == [""]
+
+    source = tmp_path / ".lives" / f"{me().life}.claim"
+    assert _claim_in(tmp_path / "one").samefile(source)
+    assert _claim_in(tmp_path / "other").samefile(source)
+    one.write("", 1)
+    other.release([""])
+    assert source.stat().st_nlink == 1
+
+
+def test_the_file_for_claims_on_tasks_is_made_anew(tmp_path: Path) -> None:
+    """If somebody removed it, the next task is claimed all the same, and those after it are names of a new one."""
+    caches = {name: _task(tmp_path, tmp_path / name) for name in "abc"}
+    for name in caches:
+        (tmp_path / name).mkdir()
+    source = tmp_path / ".lives" / f"{me().life}.claim"
+
+    assert caches["a"].claim([""]) == [""]
+    source.unlink()
+    assert caches["b"].claim([""]) == caches["c"].claim([""]) == [""]
+
+    assert not _claim_in(tmp_path / "b").samefile(_claim_in(tmp_path / "a"))
+    assert _claim_in(tmp_path / "c").samefile(source)
+    for name, cache in caches.items():
+        cache.release([""])
+        assert os.listdir(tmp_path / name) == []
+
+
+def test_permissions_are_those_of_each_claim(tmp_path: Path) -> None:
+    """A task whose files are for others too does not get the claim of one whose files are not."""
+    caches = []
+    for name, permissions in (("mine", None), ("ours", 0o666)):
+        (tmp_path / name).mkdir()
+        options = Options(permissions=permissions)
+        caches.append(Cache.open(str(tmp_path / name), str(tmp_path), single=True, options=options))
+
+    assert [cache.claim([""]) for cache in caches] == [[""], [""]]
+
+    assert _claim_in(tmp_path / "ours").stat().st_mode & 0o777 == 0o666
+    assert not _claim_in(tmp_path / "ours").samefile(_claim_in(tmp_path / "mine"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs a second file system")
+def test_tasks_are_claimed_where_no_link_leads(tmp_path: Path) -> None:
+    """A folder to which there are no links from that of the heartbeats has claims of its own."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        caches = [_task(tmp_path, Path(folder) / name) for name in "ab"]
+
+        for cache in caches:
+            assert cache.claim([""]) == [""]
+            assert cache.holders([""]) == {"": me()}
+            cache.release([""])
+            assert os.listdir(cache.folder) == []

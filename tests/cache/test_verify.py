@@ -221,6 +221,18 @@ def test_what_the_dead_left(root: Path) -> None:
     assert any(".lives" in finding.path for finding in findings)
 
 
+def test_what_the_dead_left_of_a_task(root: Path) -> None:
+    """A claim, a heartbeat, and the file that claims are names of: orphaned."""
+    folder = root / "m.T.go,0" / "x=2"
+    folder.mkdir()
+
+    assert not dies_at(1 << 30, lambda: _open(folder, single=True).claim([""]))
+
+    findings = found(root)
+    assert [finding.what for finding in findings] == ["orphaned"] * 3
+    assert sum(finding.path.endswith(".claim") for finding in findings) == 1
+
+
 def test_a_writer_at_work_is_no_finding(root: Path) -> None:
     """What grows, is claimed or is being written by somebody who lives is as it should be."""
     cache = _open(root / "m.T.embed,0" / "x=1")

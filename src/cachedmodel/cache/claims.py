@@ -194,7 +194,13 @@ class Claims:
     def _make(self, keeper: Keeper, hashed: list[bytes], options: Options) -> int | None:
         """The number of a new claim; None if somebody else was first."""
         number = max(self._files, default=0) + 1
-        if not publish_first(self._path(number), [pack(keeper, hashed)], options.permissions):
+        path, claim = self._path(number), pack(keeper, hashed)
+        is_first = None
+        if self._single and keeper.is_me:
+            is_first = lives_of(self._root).claim_task(path, claim, options.permissions)
+        if is_first is None:
+            is_first = publish_first(path, [claim], options.permissions)
+        if not is_first:
             return None
         if not self._single and max(self._numbers(), default=number) > number:
             discard(self._path(number))  # others went past this number while it was not there

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -16,11 +17,13 @@ import time
 import typing as tp
 from dataclasses import asdict, dataclass
 
-from .files import File, discard, make_folder, random_name, refuse_links
+from .files import File, discard, make_folder, publish, random_name, refuse_links
 from .periodic import Periodic
 
 #: Folder of the life files, in the root of a cache.
 FOLDER = ".lives"
+#: What a file there ends with that claims of tasks are linked to.
+CLAIM = ".claim"
 #: Heartbeats in a lease.
 _BEATS = 4
 
@@ -171,6 +174,9 @@ class Lives:
         self._last_beat = 0.0
         self._permissions: int | None = None
         self._thread: Periodic | None = None
+        #: What claims of this process on tasks are names of, with its permissions, once it is made.
+        self._task_claim: tuple[str, int | None] | None = None
+        self._can_link = True
         #: Life -> what its file said, and when that was first seen.
         self._seen: dict[str, tuple[bytes, float]] = {}
 
@@ -221,6 +227,36 @@ class Lives:
             os.close(fd)
         self._last_beat = time.monotonic()
 
+    def claim_task(self, path: str, claim: bytes, permissions: int | None) -> bool | None:
+        """Claims a task by another name for one file, since all claims of this process on tasks read the same.
+
+        So no file is made and removed for each: ext4, for one, looks for a free inode past all that were freed within minutes.
+
+        Returns
+        -------
+        bool | None
+            False if there is a file already; None if it has to be claimed by a file of its own.
+        """
+        with self._lock:
+            if self._task_claim is None and self._can_link:
+                publish(f"{self._path}{CLAIM}", [claim], permissions)
+                self._task_claim = f"{self._path}{CLAIM}", permissions
+            source, mode = self._task_claim or ("", None)
+        if not source or mode != permissions:
+            return None
+        try:
+            os.link(source, path)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # somebody took this process for dead and tidied up, or there is no folder yet
+            self._task_claim = None
+            return None
+        except OSError as error:
+            self._can_link = error.errno == errno.EMLINK
+            self._task_claim = self._task_claim if self._can_link else None
+            return None
+        return True
+
     def is_alive(self, keeper: Keeper, lease_s: float) -> bool:
         """Whether a process lives: known at once on this host, after a lease without heartbeat elsewhere."""
         if keeper.life == self._me.life:
@@ -240,17 +276,19 @@ class Lives:
         return now - seen[1] < lease_s
 
     def bury(self, keeper: Keeper) -> None:
-        """Removes the life file of a process that is dead."""
+        """Removes the life file of a process that is dead, and what its claims were linked to."""
         if keeper.life:
             discard(f"{self._folder}/{keeper.life}")
+            discard(f"{self._folder}/{keeper.life}{CLAIM}")
 
     def end(self) -> None:
-        """Removes the life file of this process."""
+        """Removes the life file of this process, and what its claims are linked to."""
         thread = self._thread
         if thread is not None:
             thread.stop()
         if self._beats:
             discard(self._path)
+            discard(f"{self._path}{CLAIM}")
 
 
 _lives: dict[str, Lives] = {}

@@ -169,7 +169,9 @@ class _Walk:
         if name.startswith(".") and name.endswith(ASIDE):
             return self._check_aside
         if folder == lives.FOLDER:
-            return self._check_life if _LIFE(name) else None
+            if _LIFE(name.removesuffix(lives.CLAIM)):
+                return self._check_claim if name.endswith(lives.CLAIM) else self._check_life
+            return None
         if folder == baseline.NAME:
             return self._check_baseline if _BASELINE(name) else None
         if name.endswith(SUFFIX):
