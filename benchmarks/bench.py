@@ -236,8 +236,15 @@ class Bench:
     # -- folders
 
     @contextlib.contextmanager
-    def folder(self) -> Iterator[str]:
-        """An empty folder, removed at the end of the block."""
+    def folder(self, *, keep: bool = False) -> Iterator[str]:
+        """An empty folder, removed at the end of the block.
+
+        `keep`: at the end of the run. ext4 passes over each inode that was freed within some minutes, so what is measured by
+        the files that it makes would depend on who removed how many just before.
+        """
+        if keep:
+            yield tempfile.mkdtemp(dir=self._top)
+            return
         with tempfile.TemporaryDirectory(dir=self._top, ignore_cleanup_errors=True) as folder:
             yield folder
 
@@ -254,8 +261,8 @@ class Bench:
 
     @contextlib.contextmanager
     def copy(self, folder: str) -> Iterator[str]:
-        """A copy of a store, which no process has opened."""
-        with self.folder() as parent:
+        """A copy of a store, which no process has opened, removed at the end of the run."""
+        with self.folder(keep=True) as parent:
             yield shutil.copytree(folder, os.path.join(parent, "copy"), symlinks=True)
 
 

@@ -28,7 +28,7 @@ def measure(bench: Bench) -> None:
     count = bench.sizes.configs
 
     def go(name: str) -> Answer:
-        with bench.folder() as folder, bench.folder() as half:
+        with bench.folder(keep=True) as folder, bench.folder(keep=True) as half:
             took = bench.ask(name, cold, folder, count)["ms"]
             again = bench.ask(name, cold, half, count // 2)["ms"]
             files = usage(folder).files - usage(half).files
