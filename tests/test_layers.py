@@ -37,6 +37,7 @@ LAYERS = (
     ("outcomes",),
     ("cache", "resolution"),
     ("executors",),
+    ("failure",),
     ("codecs",),
     ("clone", "config", "dropping", "forks", "naming", "progress", "provenance", "state"),
     (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cachedmodel.cache import Cache, Options
+from cachedmodel.cache import Cache, Failure, Options
 from cachedmodel.errors import CacheError
 
 from .conftest import Open
@@ -240,7 +240,7 @@ def test_a_fork_beside_threads_that_write(opened: Open) -> None:
 
 _FULL = """
 import resource, sys, errno
-from cachedmodel.cache import Cache, Options
+from cachedmodel.cache import Cache, Failure, Options
 root, single = sys.argv[1], sys.argv[2] == "True"
 cache = Cache(f"{root}/map", root, single=single, options=Options())
 cache.write("", 1)
@@ -326,3 +326,36 @@ def test_a_release_in_the_midst_of_another_call(opened: Open) -> None:
     assert answers[0].is_me  # not yet
     cache.commit()
     assert cache.holders(["a"]) == {}
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_failures_are_entries(opened: Open, single: bool) -> None:
+    """A stored failure is found as such, replaced by a value, and the other way round."""
+    one = opened(single=single)
+    failure = Failure.of(ValueError("wrong"))
+    one.write_failure("", failure, 1.5)
+    one.commit()
+
+    other = opened(single=single)
+    assert other.read([""]) == ({}, {"": failure})
+    assert other.states([""]) == {"": "failure"}
+    assert other.provenance("") == one.provenance("")
+    other.write("", 1)
+    other.commit()
+    assert opened(single=single).read([""]) == ({"": 1}, {})
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_failures_without_pickle(opened: Open, single: bool) -> None:
+    """With `allow_pickle=False` the pickle of a failure is neither written nor handed out; the text is."""
+    failure = Failure.of(ValueError("wrong"))
+    strict, lax = opened(single=single, allow_pickle=False), opened(single=single)
+
+    lax.write_failure("", failure)
+    lax.commit()
+    assert strict.read([""]).failures == {"": failure.without_pickle()}
+    strict.refresh()
+    strict.write_failure("", failure)
+    strict.commit()
+    lax.refresh()
+    assert lax.read([""]).failures == {"": failure.without_pickle()}

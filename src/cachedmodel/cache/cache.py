@@ -15,11 +15,12 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from cachedmodel.failure import Failure
+
 from . import files
 from .claims import Claims
 from .entry import KEY, Entry, state_in
 from .entry import NAME as ENTRY
-from .failure import Failure
 from .lives import Keeper
 from .options import Found, Options, Replace, State
 from .periodic import Periodic

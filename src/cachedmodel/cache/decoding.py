@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from cachedmodel import codecs
 from cachedmodel.errors import CacheError
+from cachedmodel.failure import Failure
 
-from .failure import Failure
 from .files import Unreadable, user_name
 from .frames import FAILED, PICKLED, Record
 from .options import Options

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import RLock
 
 from cachedmodel import codecs
+from cachedmodel.failure import CODEC as FAILURE_CODEC
+from cachedmodel.failure import Failure
 
 from . import frames, provenance
 from .decoding import decode
-from .failure import CODEC as FAILURE_CODEC
-from .failure import Failure
 from .files import Buffer, File, Torn, Unreadable, look_anew, names_in, publish, publish_first, sync_folder, warn_once
 from .options import Found, Options, State
 from .records import MAPPED_CODEC

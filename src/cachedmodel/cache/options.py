@@ -6,7 +6,7 @@ import typing as tp
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .failure import Failure
+from cachedmodel.failure import Failure
 
 
 class Found(tp.NamedTuple):

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 
 from cachedmodel import codecs
+from cachedmodel.failure import CODEC as FAILURE_CODEC
+from cachedmodel.failure import Failure
 
 from . import columns, frames, provenance
 from .decoding import decode
-from .failure import CODEC as FAILURE_CODEC
-from .failure import Failure
 from .files import Buffer, discard, sync_folder
 from .index import Index
 from .options import Found, Options, State

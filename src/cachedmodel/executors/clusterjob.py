@@ -17,10 +17,10 @@ from submitit.core.utils import DelayedSubmission, UncompletedJobError
 from cachedmodel.executors import slurm
 from cachedmodel.executors.jobfiles import JobFiles, remove, touch, write_bytes
 from cachedmodel.executors.lending import SlurmPlace
-from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import own_import_path
 from cachedmodel.executors.places import set_place, set_ranks
 from cachedmodel.executors.reruns import end_earlier_run, note_end, stop_when_run_again
+from cachedmodel.failure import Failure
 
 WARNING_S = 200.0  # so long before the time limit, at most, Slurm sends its warning
 
@@ -59,7 +59,7 @@ class JobCall:
                 slurm.ask("scontrol", "requeue", environment.job_id)
             raise
         except BaseException as error:
-            write_bytes(files.raised(rank), Raised.of(error).dumps())
+            write_bytes(files.raised(rank), Failure.of(error).to_bytes())
             raise
         finally:
             place.end()

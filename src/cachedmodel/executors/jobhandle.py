@@ -10,8 +10,8 @@ import time
 from cachedmodel.errors import JobLostError
 from cachedmodel.executors.base import Status
 from cachedmodel.executors.jobfiles import BATCH, Batch, JobFiles, read_record, read_text, touch
-from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.places import wait_until
+from cachedmodel.failure import Failure
 
 POLL_S = 0.5
 FILES_S = 5.0  # what a network file system may take to show a file
@@ -112,8 +112,8 @@ class JobHandle:
         ranks = range(self.batch.ranks)
         for rank in ranks:
             with contextlib.suppress(FileNotFoundError), open(self.files.raised(rank), "rb") as file:
-                where = f"in job {self.job_id} of {self.cluster!r}, whose log is {self.files.stderr(rank)!r}"
-                return Raised.loads(file.read()).exception(where)
+                where = f"Raised in job {self.job_id} of {self.cluster!r}, whose log is {self.files.stderr(rank)!r}."
+                return Failure.from_bytes(file.read()).exception(where=where)
         if self._has_results() and all(_succeeded(self.files.result(rank)) for rank in ranks):
             return None
         end = self.files.end_of_log(self.batch.ranks)

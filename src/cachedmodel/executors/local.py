@@ -32,12 +32,12 @@ from cachedmodel.executors.jobfiles import (
     touch,
     write_record,
 )
-from cachedmodel.executors.outcome import Raised
 from cachedmodel.executors.packing import interpreter_command
 from cachedmodel.executors.places import wait_until
 from cachedmodel.executors.processid import is_alive, process_id
 from cachedmodel.executors.queue import Needs
 from cachedmodel.executors.worker import Surroundings
+from cachedmodel.failure import Failure
 
 if tp.TYPE_CHECKING:
     import subprocess
@@ -215,8 +215,8 @@ class LocalHandle:
             return JobLostError(f"{name} was cancelled {ended.cancelled}.")
         for rank in range(self._ranks()):
             with contextlib.suppress(FileNotFoundError), open(self._files.raised(rank), "rb") as file:
-                where = f"in job {self.job_id}, whose log is {self._files.stderr(rank)!r}"
-                return Raised.loads(file.read()).exception(where)
+                where = f"Raised in job {self.job_id}, whose log is {self._files.stderr(rank)!r}."
+                return Failure.from_bytes(file.read()).exception(where=where)
         if ended.codes and all(
             code == 0 and os.path.exists(self._files.result(rank)) for rank, code in enumerate(ended.codes)
         ):

@@ -9,7 +9,7 @@ import typing as tp
 from collections.abc import Callable, Mapping, Sequence
 
 from cachedmodel.errors import InfraError
-from cachedmodel.executors.outcome import dump_call
+from cachedmodel.executors.calls import dump_call
 
 
 def pack_calls(calls: Sequence[Callable[[], object]], parameters: Mapping[str, object]) -> list[bytes]:

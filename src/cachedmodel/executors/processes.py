@@ -21,10 +21,11 @@ from collections.abc import Callable, Sequence
 
 from cachedmodel.errors import InfraError, JobLostError
 from cachedmodel.executors import interpreter, worker
+from cachedmodel.executors.calls import dump_call
 from cachedmodel.executors.cores import limit_threads, usable_cores
 from cachedmodel.executors.exits import describe_exit, kill_group, see_off
-from cachedmodel.executors.outcome import Raised, dump_call
 from cachedmodel.executors.pool import Pool, PoolCall
+from cachedmodel.failure import Failure
 
 if tp.TYPE_CHECKING:
     import subprocess
@@ -62,7 +63,7 @@ class Worker:
 
     def run(
         self, message: worker.Message, on_signal: Callable[[bytes], None], timeout_min: float | None = None
-    ) -> Raised | None:
+    ) -> Failure | None:
         """Runs a call; raises `WorkerGoneError`, or `JobLostError` once it had started."""
         started, ends = False, math.inf
         try:
@@ -82,7 +83,7 @@ class Worker:
                 )
             how = f"Worker process {self.process.pid} of the process pool {how}"
             raise (JobLostError if started else WorkerGoneError)(how) from None
-        return Raised.loads(answer[1:]) if len(answer) > 1 else None
+        return Failure.from_bytes(answer[1:]) if len(answer) > 1 else None
 
     def _receive(self, ends: float) -> bytes:
         """What the worker says next; EOFError if it is gone, or said nothing until `ends` (monotonic time)."""
@@ -173,9 +174,13 @@ class ProcessPool(Pool):
             else:
                 call.end(error)
         else:
-            call.end(None if raised is None else raised.exception(f"in worker process {pid} of the process pool"))
+            call.end(
+                None
+                if raised is None
+                else raised.exception(where=f"Raised in worker process {pid} of the process pool.")
+            )
 
-    def _run_in_worker(self, call: PoolCall) -> tuple[Raised | None, int]:
+    def _run_in_worker(self, call: PoolCall) -> tuple[Failure | None, int]:
         dumped = tp.cast(DumpedCall, call.call)
         how = ""
         for _ in range(ATTEMPTS):

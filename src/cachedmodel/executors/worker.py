@@ -12,9 +12,9 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
+from cachedmodel.executors.calls import run_dumped
 from cachedmodel.executors.cores import set_share
 from cachedmodel.executors.exits import kill_group
-from cachedmodel.executors.outcome import run_dumped
 from cachedmodel.executors.places import set_place
 
 STARTED, WAITS, GOES_ON, ENDED = b"s", b"w", b"g", b"e"
@@ -103,4 +103,4 @@ def _run(message: Message, connection: Connection) -> bytes:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, OSError, ValueError):  # None, or closed by the user's code
                 stream.flush()
-    return b"" if raised is None else raised.dumps()
+    return b"" if raised is None else raised.to_bytes()

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from cachedmodel.errors import ComputeError
-from cachedmodel.executors.outcome import Raised, dump_call, run_dumped
+from cachedmodel.executors.calls import dump_call, run_dumped
+from cachedmodel.failure import Failure
 
 
 class SilentError(Exception):
@@ -34,7 +35,7 @@ def travelled(make_error: Callable[[], BaseException]) -> BaseException:
 
     raised = run_dumped(dump_call(call))
     assert raised is not None
-    return Raised.loads(raised.dumps()).exception("elsewhere")
+    return Failure.from_bytes(raised.to_bytes()).exception(where="Raised elsewhere.")
 
 
 def test_type_arguments_attributes_and_notes_stay() -> None:
@@ -50,7 +51,7 @@ def test_type_arguments_attributes_and_notes_stay() -> None:
     assert type(back) is FileNotFoundError
     assert (back.errno, back.filename) == (2, "name")
     assert back.__notes__[0] == "a note"
-    assert back.__notes__[1].startswith("Raised elsewhere:\nTraceback")
+    assert back.__notes__[1].endswith("Raised elsewhere.")
 
 
 @pytest.mark.parametrize("kind", [HostileError, DisguisedError])
@@ -59,7 +60,7 @@ def test_what_does_not_come_back_is_told(kind: type[Exception]) -> None:
     back = travelled(lambda: kind("why"))
 
     assert isinstance(back, ComputeError)
-    assert back.type_name == f"tests.executors.test_outcome.{kind.__name__}"
+    assert back.type_name == f"tests.executors.test_calls.{kind.__name__}"
     assert "why" in str(back)
     assert "in call" in back.remote_traceback
 

@@ -1,4 +1,4 @@
-"""The stored failure of a computation: text that anyone can read, and the exception where it pickles."""
+"""The failure of a computation, as it is stored and travels: text that anyone can read, and the exception where it pickles."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import struct
 from dataclasses import dataclass, replace
 
-from cachedmodel.errors import ComputeError
-from cachedmodel.mainmodule import by_value
+from .errors import ComputeError
+from .mainmodule import by_value
 
 #: Name under which failures are stored where values have the name of their codec.
 CODEC = "failure"
@@ -26,7 +26,7 @@ class Failure:
     message
         ``str()`` of the exception.
     traceback
-        The whole traceback as text, causes included.
+        The traceback as text, causes included.
     pickled
         The exception itself; empty where it does not come back from a pickle as its own type.
     """
@@ -38,16 +38,16 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """The failure that `error` stands for, with its traceback so far."""
+        """The failure that `error` stands for, which was caught; its traceback leaves out the frame that caught it."""
         import traceback
 
-        kind = type(error)
+        kind, below = type(error), error.__traceback__ and error.__traceback__.tb_next
         try:
             message = str(error)
         except Exception as wrong:
             message = f"(str() of the exception raised {type(wrong).__name__})"
         try:
-            text = "".join(traceback.format_exception(error))
+            text = "".join(traceback.format_exception(kind, error, below))
         except Exception:
             text = f"{kind.__qualname__}: {message}\n"
         return cls(f"{kind.__module__}.{kind.__qualname__}", message, text, _pickled(error))
@@ -60,7 +60,7 @@ class Failure:
         allow_pickle
             False: never unpickle.
         where
-            What is added to the note on the exception: the place of the entry, or of a log.
+            What is added to the note on the exception: the place of the entry, or the job and its log.
         """
         error = _unpickled(self.pickled) if allow_pickle and self.pickled else None
         if error is None:
@@ -103,7 +103,7 @@ def _pickled(error: BaseException) -> bytes:
 
 
 def _unpickled(data: bytes) -> BaseException | None:
-    from cachedmodel.codecs.mainclasses import loads
+    from .codecs.mainclasses import loads
 
     try:
         error = loads(data)

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from cachedmodel.cache import Failure
 from cachedmodel.errors import ComputeError
 
-from .conftest import Open
-
 
 class TwoArguments(Exception):
     """An exception that pickles, but does not unpickle."""
@@ -113,36 +111,3 @@ def test_other_bytes_are_refused(data: bytes) -> None:
     for bad in (data, b"\x02\0\0\0[]" + data, b"\x05\0\0\0[1,2]" + data):
         with pytest.raises(ValueError, match=r"."):
             Failure.from_bytes(bad)
-
-
-@pytest.mark.parametrize("single", [True, False])
-def test_failures_are_entries(opened: Open, single: bool) -> None:
-    """A stored failure is found as such, replaced by a value, and the other way round."""
-    one = opened(single=single)
-    failure = _raised(ValueError("wrong"))
-    one.write_failure("", failure, 1.5)
-    one.commit()
-
-    other = opened(single=single)
-    assert other.read([""]) == ({}, {"": failure})
-    assert other.states([""]) == {"": "failure"}
-    assert other.provenance("") == one.provenance("")
-    other.write("", 1)
-    other.commit()
-    assert opened(single=single).read([""]) == ({"": 1}, {})
-
-
-@pytest.mark.parametrize("single", [True, False])
-def test_failures_without_pickle(opened: Open, single: bool) -> None:
-    """With `allow_pickle=False` the pickle of a failure is neither written nor handed out; the text is."""
-    failure = _raised(ValueError("wrong"))
-    strict, lax = opened(single=single, allow_pickle=False), opened(single=single)
-
-    lax.write_failure("", failure)
-    lax.commit()
-    assert strict.read([""]).failures == {"": failure.without_pickle()}
-    strict.refresh()
-    strict.write_failure("", failure)
-    strict.commit()
-    lax.refresh()
-    assert lax.read([""]).failures == {"": failure.without_pickle()}
