@@ -174,6 +174,16 @@ def test_environment_variables_are_parsed(name: str, text: str, value: object, m
     assert getattr(Plain().infra, name.lower()) == value
 
 
+def test_misspelt_variables_are_told() -> None:
+    """A variable that is none of ours, though it looks so, is ignored with a warning; others are none of our business."""
+    names = {"CACHEDMODEL_MDOE": "read-only", "CACHEDMODEL_CORES": "1", "CACHEDMODEL_MODE": "retry", "MDOE": "x"}
+    command = [sys.executable, "-W", "always", "-c", "import cachedmodel"]
+    told = subprocess.run(command, env={**os.environ, **names}, stderr=subprocess.PIPE, text=True, check=True).stderr
+
+    assert told.count("Warning") == 1
+    assert "CACHEDMODEL_MDOE is ignored: the environment has no setting 'mdoe': did you mean 'mode'?" in told
+
+
 def test_environment_is_read_when_a_model_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model keeps what held when it was made; a relative folder is below the directory of that time."""
     monkeypatch.setenv("CACHEDMODEL_FOLDER", "cache")

@@ -12,6 +12,7 @@ import functools
 import os
 import threading
 import typing as tp
+import warnings
 from collections.abc import Mapping
 
 import pydantic
@@ -20,7 +21,7 @@ from pydantic_core import core_schema
 
 from .errors import InfraError
 from .executors import check_cluster
-from .infra import LIBRARY, Infra, InfraDict, Layers, checked, make, validated
+from .infra import LIBRARY, Infra, InfraDict, Layers, checked, make, unknown_setting, validated
 
 #: Clusters whose jobs run in this process or its own pools: they work without a folder.
 IN_PROCESS = (None, "debug", "threadpool", "processpool")
@@ -29,6 +30,7 @@ _Settings = Mapping[str, tp.Any]  # Any: settings have many types
 _NOTHING: _Settings = {}
 _ENVIRONMENT = {f"CACHEDMODEL_{name.upper()}": name for name in LIBRARY if name != "version"}
 _ENVIRONMENT_KEYS = frozenset(os.fsencode(key) for key in _ENVIRONMENT)
+_OTHER_VARIABLES = ("CACHEDMODEL_CORES",)
 _for_all: list[defaults] = []
 _for_all_lock = threading.Lock()
 
@@ -41,6 +43,17 @@ def _renew_lock() -> None:
 
 os.register_at_fork(after_in_child=_renew_lock)
 _in_block: contextvars.ContextVar[_Settings] = contextvars.ContextVar("cachedmodel_defaults", default=_NOTHING)
+
+
+def _warn_of_unknown_variables() -> None:
+    for key in os.environ:
+        if key.startswith("CACHEDMODEL_") and key not in (*_ENVIRONMENT, *_OTHER_VARIABLES):
+            name = key.removeprefix("CACHEDMODEL_").lower()
+            text = f"the variable {key} is ignored: {unknown_setting(name, 'the environment')}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+_warn_of_unknown_variables()
 
 
 # -- layers -----------------------------------------------------------------------------------------------------------
