@@ -103,3 +103,14 @@ def test_each_says_enough_to_make_the_model_again(values: dict[str, tp.Any]) -> 
         again = Training.model_validate(cm.ConfDict.from_yaml(conf.to_yaml()).to_dict(), by_name=True)
 
         assert again.run.uid() == one.run.uid()
+
+
+@pytest.mark.parametrize("values", [{}, {"model": {"kind": "large"}, "root": [{"lr": 3}], "optims": {"a.b": [{}]}}])
+def test_the_files_of_a_folder_are_the_yaml_of_the_three(values: dict[str, tp.Any], tmp_path: Path) -> None:
+    """Though they are written without going through a ConfDict."""
+    task = training(**values, infra={"folder": tmp_path}).run
+    folder = Path(task.uid_folder(create=True) or "")
+
+    assert (folder / "config.yaml").read_text() == task.config(uid=False).to_yaml()
+    assert (folder / "full-uid.yaml").read_text() == task.config().to_yaml()
+    assert (folder / "uid.yaml").read_text() == task.config(exclude_defaults=True).to_yaml()

@@ -283,12 +283,8 @@ class Bound:
         permissions = self._home().infra.permissions
         files.make_folder(folder, permissions)
         identity = self._identity()
-        for name, conf in (
-            ("config.yaml", self.config(uid=False)),
-            ("full-uid.yaml", self.config()),
-            ("uid.yaml", _config.different(identity.shown(), self._exclude())),
-        ):
-            files.publish(os.path.join(folder, name), [conf.to_yaml().encode()], permissions)
+        for name, text in _config.files(self._model, identity.shown(), self._exclude()):
+            files.publish(os.path.join(folder, name), [text.encode()], permissions)
 
     def _provenance(self, key: str) -> dict[str, object] | None:
         cache = self._work().cache

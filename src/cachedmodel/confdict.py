@@ -189,10 +189,9 @@ class ConfDict(dict[str, tp.Any]):
         exclude_defaults
             Leave out the fields whose value equals their default in type and value; discriminators of a union stay.
         """
-        from .confplain import nested
+        from .confplain import of_model
 
-        value = nested(model, exclude_defaults)
-        return cls._restore(_literal(value if isinstance(value, dict) else {"root": value}))
+        return cls.from_nested(of_model(model, exclude_defaults))
 
     @classmethod
     def from_args(cls, args: Sequence[str]) -> tp.Self:
@@ -247,15 +246,9 @@ class ConfDict(dict[str, tp.Any]):
         numpy scalars as numbers; models and dataclasses as mappings; secrets masked; a datetime with a named time zone
         with its offset (and without `fold`).
         """
-        from . import confsimple
-        from .confplain import plain
+        from .confsimple import text as text_of
 
-        value = plain(self, escape)
-        text = confsimple.dumps(value)
-        if text is None:
-            from .confyaml import dumps
-
-            text = dumps(value)
+        text = text_of(self)
         if path is not None:
             with open(path, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)

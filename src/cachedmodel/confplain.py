@@ -35,11 +35,18 @@ def fields(
     for name, field in type(model).__pydantic_fields__.items():
         # not getattr: it would warn for a deprecated field
         value = model.__dict__[name] if name in model.__dict__ else getattr(model, name)
-        if not (exclude_defaults and name not in keep and _is_default(field, value, model)):
-            found[name] = nested(value, exclude_defaults, told_apart[name])
+        if exclude_defaults and name not in keep and _is_default(field, value, model):
+            continue
+        found[name] = value if type(value) in _SCALARS else nested(value, exclude_defaults, told_apart[name])
     for name, value in (model.__pydantic_extra__ or {}).items():
         found[name] = nested(value, exclude_defaults)
     return found
+
+
+def of_model(model: pydantic.BaseModel, exclude_defaults: bool = False) -> dict[str, tp.Any]:
+    """A model as `ConfDict.from_model` gives it, in plain dicts."""
+    value = nested(model, exclude_defaults)
+    return value if isinstance(value, dict) else {"root": value}
 
 
 def nested(value: object, exclude_defaults: bool = False, keep: frozenset[str] = frozenset()) -> tp.Any:
