@@ -196,17 +196,20 @@ class Pass(_uid.Encoding):
                 kind = type(value)
                 if value is atom or (kind is exact and value == atom):
                     continue
-                before, label = len(shown), ""
                 encode = atoms(kind)
                 if encode is not None:
                     encoding = encode(value)
                     if row.same is not None and encoding == row.same[0]:
                         encoding = row.same[1]
                     part = every[row.index] = row.head + encoding
-                else:
-                    encoding, whole, label = self.at(value, row)
-                    part = row.head + encoding
-                    every[row.index] = part if whole is encoding else row.head + whole
+                    if encoding != row.default and not (row.digest and row.digest == _uid.digest(encoding)):
+                        shown.append((row.names, row.title, value, ""))
+                        parts.append(part)
+                    continue
+                before = len(shown)
+                encoding, whole, label = self.at(value, row)
+                part = row.head + encoding
+                every[row.index] = part if whole is encoding else row.head + whole
                 if encoding == row.default or (row.digest and row.digest == _uid.digest(encoding)):
                     del shown[before:]
                     continue
