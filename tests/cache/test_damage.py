@@ -344,8 +344,11 @@ def test_damaged_entry(value: object, tmp_path: Path, opened: Open) -> None:
         path.write_bytes(damaged)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
+            told = opened(single=True).states([""]).get("")
+            assert Cache.task_state(str(path.parent), lambda _: True) == told
             found = cache.read([""]).values
             assert found in ({}, {"": value})
+            assert told == "value" or not found
             assert cache.claim([""]) == ([] if found else [""])
             cache.write("", value)
             cache.release([""])

@@ -82,6 +82,9 @@ def test_the_state_of_a_task_without_its_cache(tmp_path: Path) -> None:
     assert state() == "value"
     cache.write_failure("", Failure.of(ValueError("no")))
     assert state() == "failure"
+    long = Options(identity=b"mine", provenance=lambda: {"note": "x" * 10_000})
+    Cache(folder, str(tmp_path), single=True, options=long).write("", 1)
+    assert state() == "value"
     cache.delete([""])
     assert state() is None
     Cache(folder, str(tmp_path), single=True, options=Options(identity=b"other")).write("", 1)

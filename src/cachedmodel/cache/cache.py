@@ -19,8 +19,8 @@ from cachedmodel.failure import Failure
 
 from . import files
 from .claims import Claims
-from .entry import KEY, Entry, state_in
 from .entry import NAME as ENTRY
+from .entry import Entry, state_in
 from .lives import Keeper
 from .options import Found, Options, Replace, State
 from .periodic import Periodic
@@ -86,10 +86,6 @@ class Cache:
         accept
             As in `Options`.
         """
-        with _registry_lock:
-            cache = _by_folder.get(folder)
-        if cache is not None:  # which may know that the value cannot be read
-            return cache.states([KEY]).get(KEY)
         state = state_in(folder, accept)
         files.tell_warnings()
         return state

@@ -15,7 +15,19 @@ from cachedmodel.failure import Failure
 
 from . import frames, provenance
 from .decoding import decode
-from .files import Buffer, File, Torn, Unreadable, look_anew, names_in, publish, publish_first, sync_folder, warn_once
+from .files import (
+    Buffer,
+    File,
+    Torn,
+    Unreadable,
+    first_bytes,
+    look_anew,
+    names_in,
+    publish,
+    publish_first,
+    sync_folder,
+    warn_once,
+)
 from .options import Found, Options, State
 from .records import MAPPED_CODEC
 
@@ -25,6 +37,8 @@ KEY = ""
 #: Most entries are read at once; one read of more than a page would cost its memory.
 _ONE_READ, _MORE = 1 << 12, 1 << 16
 _Opened = tuple[File, bytes, frames.Header, frames.Record]
+#: Seeds of files that turned out to be unreadable, by path: each counts as missing until another replaces it.
+_unreadable: dict[str, int] = {}
 
 
 class Preceded(Exception):
@@ -40,8 +54,7 @@ class Entry:
         self.options: Options = options
         self.lock = lock
         self._committed = committed
-        #: Seed of a file that turned out to be unreadable: it counts as missing until another replaces it.
-        self._bad: int | None = None
+        _unreadable.pop(self.path, None)
 
     def forget(self) -> None:
         """Nothing to do after a fork."""
@@ -49,7 +62,7 @@ class Entry:
     def set_options(self, options: Options) -> None:
         """Reads and writes like this from now on."""
         if options != self.options:
-            self._bad = None
+            _unreadable.pop(self.path, None)
         self.options = options
 
     def refresh(self, names: Iterable[str] | None = None) -> bool:
@@ -63,8 +76,7 @@ class Entry:
 
     def _open(self) -> _Opened | None:
         """The file, its first bytes, and what they say; None if there is nothing to read."""
-        opened = _opened(self.path, self.options.accept)
-        return None if opened is None or opened[2].seed == self._bad else opened
+        return _opened(self.path, self.options.accept)
 
     def read(self, keys: Sequence[str], expected: int = 1) -> Found:
         """The value or failure, if it is stored."""
@@ -75,7 +87,7 @@ class Entry:
         try:
             value = self._decode(file, data, record)
         except Unreadable as why:
-            self._bad = header.seed
+            _unreadable[self.path] = header.seed
             warn_once(self.path, str(why))
             return Found({}, {})
         if record.flags & frames.FAILED and isinstance(value, Failure):
@@ -99,7 +111,7 @@ class Entry:
     def states(self, keys: Sequence[str], *, fresh: bool = True) -> dict[str, State]:
         """What is stored, without decoding."""
         opened = self._open() if KEY in keys else None
-        return {} if opened is None else {KEY: _state_of(opened)}
+        return {} if opened is None else {KEY: _state_of(opened[3].flags)}
 
     def version(self, key: str) -> object:
         """The random seed of the file; None if there is none."""
@@ -182,12 +194,23 @@ class Entry:
 
 def state_in(folder: str, accept: Callable[[bytes], bool]) -> State | None:
     """What is stored of the task in a folder, without decoding; None if nothing is."""
-    opened = _opened(f"{folder}/{NAME}", accept)
-    return None if opened is None else _state_of(opened)
+    path = f"{folder}/{NAME}"
+    try:
+        data = first_bytes(path, _ONE_READ)
+        header = frames.read_header(frames.ENTRY_MAGIC, data)
+        flags = frames.record_flags(data, header.end, header.seed, header.end)
+        if path not in _unreadable and accept(header.identity):
+            return _state_of(flags)
+    except FileNotFoundError:
+        return None
+    except (OSError, *frames.DAMAGE):
+        pass
+    opened = _opened(path, accept)  # which tells what is wrong, if anything is
+    return None if opened is None else _state_of(opened[3].flags)
 
 
-def _state_of(opened: _Opened) -> State:
-    return "failure" if opened[3].flags & frames.FAILED else "value"
+def _state_of(flags: int) -> State:
+    return "failure" if flags & frames.FAILED else "value"
 
 
 def _opened(path: str, accept: Callable[[bytes], bool] | None) -> _Opened | None:
@@ -214,6 +237,8 @@ def _opened(path: str, accept: Callable[[bytes], bool] | None) -> _Opened | None
             "It is ignored and computed again; use another `version`, or another folder, for one of the two.",
         )
         return None
+    if header.seed == _unreadable.get(path):
+        return None
     return file, data, header, record
 
 
@@ -221,5 +246,4 @@ def _parse(data: bytes) -> tuple[frames.Header, frames.Record]:
     header = frames.read_header(frames.ENTRY_MAGIC, data)
     if header.end + frames.HEAD.size > len(data):
         raise Torn("it is not complete")
-    frames.frame_size(data, header.end)
     return header, frames.read_record(data, header.end, header.seed, header.end)

@@ -269,6 +269,15 @@ class File:
             os.close(self.fd)
 
 
+def first_bytes(path: str, most: int) -> bytes:
+    """The first bytes of a file, at most so many."""
+    fd = os.open(path, _READ)
+    try:
+        return os.pread(fd, most, 0)
+    finally:
+        os.close(fd)
+
+
 def read_whole(path: str) -> bytes:
     """All bytes of a file that is small."""
     file = File(path)

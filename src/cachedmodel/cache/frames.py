@@ -213,6 +213,16 @@ def read_record(data: bytes, at: int, seed: int, offset: int) -> Record:
     return Record(flags, name, text, time, seconds, payload, length, payload_sum, offset + HEAD.size + size)
 
 
+def record_flags(data: bytes, at: int, seed: int, offset: int) -> int:
+    """The flags of the record at `at` in `data`, checked as by `read_record`."""
+    _, flags, codec, key, _, checksum = HEAD.unpack_from(data, at)
+    start = at + HEAD.size
+    whole = data[at : at + _UNSEEDED] + data[start : start + codec + key + _META.size]
+    if xxh3_64_intdigest(whole, (seed ^ offset) & _MASK) != checksum:
+        raise Unreadable("a record is damaged")
+    return int(flags)
+
+
 def read_block(data: bytes, at: int, seed: int, offset: int) -> Block:
     """The block at `at` in `data`, which is at `offset` in the file and must be there as a whole."""
     _, flags, column, names, size, checksum = HEAD.unpack_from(data, at)
