@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic.types import Discriminator
 
 from . import uid as _uid
+from .atoms import of_str
 from .classpath import class_path
 
 
@@ -133,7 +134,7 @@ def _means_the_same(raw: object, valid: object) -> bool:
 def fields_of(cls: type[pydantic.BaseModel]) -> tuple[Field, ...]:
     """The fields of a class that count, by name."""
     return tuple(
-        Field(name, _uid.canonical(name), (info.annotation, info, *info.metadata))
+        Field(name, of_str(name), (info.annotation, info, *info.metadata))
         for name, info in sorted(cls.__pydantic_fields__.items())
         if not is_marked(info)
     )
@@ -141,7 +142,7 @@ def fields_of(cls: type[pydantic.BaseModel]) -> tuple[Field, ...]:
 
 def is_marked(info: FieldInfo) -> bool:
     """True if a field is marked `NotInUid`."""
-    if not info.metadata and type(info.annotation) is type:
+    if not info.metadata and isinstance(info.annotation, type):
         return False
     metadata, alias = list(info.metadata), info.annotation
     while (value := getattr(alias, "__value__", None)) is not None:  # type Device = Annotated[str, NotInUid]
