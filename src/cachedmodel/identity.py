@@ -24,6 +24,8 @@ from .containers import looks_same
 from .differing import ALL, Baseline, Pass, Place, Shown
 from .readable import readable
 
+_to_json: tp.Final = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Identity:
     """What a configuration is for one method.
@@ -110,7 +112,7 @@ class Identity:
         """What an entry keeps of the configuration it was computed with."""
         complete = self.complete
         leaves = self._leaves() if self.is_unchanged() else None  # a method changed it: what it was is gone
-        return complete + json.dumps(leaves, separators=(",", ":")).encode()
+        return complete + _to_json(leaves).encode()
 
     def agrees(self, kept: bytes) -> bool:
         """Whether an entry that keeps `kept` was computed with this configuration, up to fields added or removed since.
@@ -147,9 +149,10 @@ class _Leaves(Pass):
 
     def fields(self, model: pydantic.BaseModel, place: Place) -> tuple[list[bytes], list[bytes]]:
         parts, every = super().fields(model, place)
-        paths = [row.path for row in place.rows]
-        for path, part in zip(paths + [place.extra.path] * (len(parts) - len(paths)), parts, strict=True):
-            self.leaves.setdefault(path, []).append(part)
+        for row, part in zip(place.rows, parts, strict=False):
+            self.leaves.setdefault(row.path, []).append(part)
+        for part in parts[len(place.rows) :]:
+            self.leaves.setdefault(place.extra.path, []).append(part)
         for path in place.left_out:
             self.leaves.setdefault(path, [])
         return parts, every
