@@ -277,7 +277,7 @@ class Pass(_uid.Encoding):
                 inner[cls] = known
         tag_encoding, label, place = known
         if not place.is_frozen:
-            self.watched.append((values_of, value, values_of(value)))
+            self.watched.append((values_of, value, tuple(value.__dict__.values())))
         if value.__pydantic_extra__ is not None:
             self.watch(items_of, value.__pydantic_extra__)
         encoding, whole = self.encoded(value, tag_encoding, place)

@@ -30,7 +30,7 @@ def readable(shown: tp.Iterable[tuple[object, str, object, str]]) -> str:
         if kind is str:
             label = value[:_LENGTH]
         elif kind is float:
-            label = f"{value:.6g}"
+            label = "%.6g" % value  # noqa: UP031  # a format takes half as long again
         elif kind is int and _LOW < value < _HIGH:
             label = str(value)
         elif not label:
