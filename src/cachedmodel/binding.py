@@ -264,14 +264,14 @@ class Bound:
         home = self._home()
         if home.folder is None:
             return self._work()
-        files.refuse_links(home.root, home.folder)
-        while not home.agree_on_defaults():
+        while True:
+            work = self._work()
+            assert work.cache is not None
+            files.refuse_links(home.root, work.cache.folder)
+            if home.agree_on_defaults():
+                break
             self._known = None
             self._drop_work()
-            self._identity()
-        work = self._work()
-        assert work.cache is not None
-        files.refuse_links(home.root, work.cache.folder)
         self._describe(work.cache.folder)
         work.cache.options.header_identity()  # now: the method may change the model
         return work
