@@ -172,6 +172,18 @@ def test_each_difference_counts() -> None:
     assert not any(one.agrees(two.stored()) for one in found[:40] for two in found[:40] if one is not two)
 
 
+def test_an_entry_keeps_the_same_whatever_defaults_count() -> None:
+    """They make the uid alone: what is kept says all of a configuration."""
+    todays = Baseline()
+    uid(everything(), todays)  # which takes them in
+    none = Baseline(dict.fromkeys(todays.known, ""))
+
+    for values in ({}, *DIFFERENT):
+        model = everything(**values)
+        assert Identity(model, todays).stored() == Identity(model, none).stored()
+    assert uid(everything(), todays) == "default" != uid(everything(), none)
+
+
 def test_what_is_marked_does_not_count() -> None:
     """`NotInUid` fields change nothing, at any depth and behind a name for the annotation, and may hold secrets."""
     assert uid(everything(device="gpu", secret="x")) == "default"

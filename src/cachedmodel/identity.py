@@ -131,7 +131,7 @@ class Identity:
 
     def _leaves(self) -> dict[str, str]:
         """Digests of the values that count by path in the schema; "" for fields that do not."""
-        found = _Leaves(self._exclude)
+        found = _Leaves(self._baseline, self._exclude)
         found.top(self._model)
         return {path: _uid.digest(b"".join(parts)) if parts else "" for path, parts in found.leaves.items()}
 
@@ -143,15 +143,15 @@ def _cannot_tell() -> bool:
 class _Leaves(Pass):
     """The encodings of all values that count, by path in the schema, without the models between them."""
 
-    def __init__(self, exclude: frozenset[str]) -> None:
-        super().__init__(ALL, exclude)
+    def __init__(self, baseline: Baseline, exclude: frozenset[str]) -> None:
+        super().__init__(baseline, exclude)
         self.leaves: dict[str, list[bytes]] = {}
 
     def fields(self, model: pydantic.BaseModel, place: Place) -> tuple[list[bytes], list[bytes]]:
         parts, every = super().fields(model, place)
-        for row, part in zip(place.rows, parts, strict=False):
+        for row, part in zip(place.rows, every, strict=False):
             self.leaves.setdefault(row.path, []).append(part)
-        for part in parts[len(place.rows) :]:
+        for part in every[len(place.rows) :]:
             self.leaves.setdefault(place.extra.path, []).append(part)
         for path in place.left_out:
             self.leaves.setdefault(path, [])
