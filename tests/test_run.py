@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import typing as tp
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
+from cachedmodel.cache import Cache, Options
 from cachedmodel.outcomes import Pace, Raised, Target
-from cachedmodel.run import Run
+from cachedmodel.run import MiscountError, Run
 
 
 def make(compute: tp.Callable[[list[int]], Iterable[object]], *keys: str) -> Run:
@@ -148,3 +150,21 @@ def test_an_interruption_ends_a_run() -> None:
         run.drive()
     assert run.finished
     assert isinstance(run.error, KeyboardInterrupt)
+
+
+def test_batches_before_one_that_is_miscounted_are_kept(tmp_path: Path) -> None:
+    """Though all came in a moment, and share a commit."""
+    pace = Pace()
+    while not pace.is_quick(1e-6):
+        pass
+    cache = Cache.open(str(tmp_path), str(tmp_path), single=False, options=Options())
+
+    def compute(items: list[int]) -> Iterator[float]:
+        yield from map(float, items if items[0] < 3 else [*items, 0])
+
+    items = {str(number): number for number in range(1, 5)}
+    run = Run(Target("xp.embed", "scope", cache, None, pace), compute, items, batches=[["1", "2"], ["3", "4"]])
+    run.drive()
+    assert isinstance(run.error, MiscountError)
+    assert run.results == {"1": 1.0, "2": 2.0}
+    assert sorted(cache.keys()) == ["1", "2"]

@@ -11,7 +11,6 @@ else computes is waited for, and taken over if they die.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable, Sequence
 
@@ -19,7 +18,8 @@ from .cache import Cache, Keeper
 from .chunk import UnstoredError
 from .errors import JobLostError
 from .executors import lend_place
-from .outcomes import STORED
+from .known import Known
+from .outcomes import STORED, Raised
 from .part import Part
 from .run import MiscountError, Run
 from .starting import Starting
@@ -29,6 +29,8 @@ from .work import INLINE
 
 _POLL_S = 0.005
 _POLL_MAX_S = 0.5
+#: Types of outcomes that are not values; of values too, but rarely.
+_MARKS = {Raised, type(STORED)}
 
 
 class Call(Starting):
@@ -56,6 +58,11 @@ class Call(Starting):
             self._read(unknown, expected)
             self._missed = None if self.is_known(unknown[0]) else unknown[0]
         return self
+
+    def computes(self, key: str) -> bool:
+        """True if a run in this process computes an item: it is collected, with what else there is by then."""
+        part = self._parts.get(key)
+        return part is not None and part.run is not None
 
     def wait(self, key: str, timeout: float | None = None) -> bool:
         """Until an item has a value or an error; False if `timeout` (seconds) passed first."""
@@ -146,16 +153,15 @@ class Call(Starting):
     def _collect(self, part: Part, run: Run, key: str | None) -> None:
         """Takes the outcomes that a run has had since it was looked at."""
         seen = self._collected.get(part, 0)
-        fresh = list(itertools.islice(run.results.items(), seen, None))
+        fresh = run.since(seen)
         self._collected[part] = seen + len(fresh)
-        parts = self._parts
-        self._take(
-            {
-                each: outcome
-                for each, outcome in fresh
-                if outcome is not STORED and parts.get(each) is part and not self.is_known(each)
-            }
-        )
+        if part not in self._made:  # it may have some that are not asked for here, and others were looked up
+            fresh = {key: fresh[key] for key in fresh if self._parts.get(key) is part and not self.is_known(key)}
+        if _MARKS.isdisjoint(map(type, fresh.values())):
+            self.values.update(fresh)
+            Known._have_taken(self, fresh)  # of a part with a run there is no more to know
+        else:
+            self._take({key: outcome for key, outcome in fresh.items() if outcome is not STORED})
         if key is not None and run.results.get(key) is STORED and not self.is_known(key):
             self._read([key])
 
@@ -205,8 +211,11 @@ class Call(Starting):
 
     def forget(self, keys: Sequence[str]) -> None:
         """Lets go of the values of some items, which were handed out."""
-        for key in keys:
-            self.values.pop(key, None)
+        if not self.errors and len(keys) == len(self.values):
+            self.values.clear()
+        else:
+            for key in keys:
+                self.values.pop(key, None)
         for part in self._made:
             if part.run is not None:
                 part.run.forget(keys)

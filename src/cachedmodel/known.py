@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from .cache import State
@@ -43,12 +44,12 @@ class Known:
         keys = self.items if keys is None else keys
         return [key for key in keys if key not in values and key not in errors] if values or errors else list(keys)
 
-    def known_values(self, keys: Sequence[str]) -> list[object] | None:
-        """The values of some items in order, if all are there."""
-        try:
-            return list(map(self.values.__getitem__, keys))
-        except KeyError:
-            return None
+    def known_values(self, keys: Sequence[str]) -> list[object]:
+        """The values of some items in order, up to the first that has none."""
+        values: list[object] = []
+        with contextlib.suppress(KeyError):
+            values.extend(map(self.values.__getitem__, keys))
+        return values
 
     def states(self, keys: Iterable[str], *, fresh: bool = True) -> dict[str, State]:
         """What is stored of those keys that are stored and count, without decoding it; as `Cache.states`."""
@@ -59,7 +60,8 @@ class Known:
         if keep and not keep.keys().isdisjoint(keys):
             known = {key: "failure" if type(keep[key]) is Raised else "value" for key in keys if key in keep}
         if self.work.cache is not None and len(known) < len(keys):
-            known.update(self.work.cache.states(self._current([key for key in keys if key not in known]), fresh=fresh))
+            rest = [key for key in keys if key not in known] if known else keys
+            known.update(self.work.cache.states(self._current(rest), fresh=fresh))
         return known
 
     def irreplaceable(self, keys: Sequence[str]) -> frozenset[str]:

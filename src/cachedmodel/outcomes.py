@@ -47,7 +47,10 @@ class Pace:
 
     def is_quick(self, seconds: float) -> bool:
         """Notes the time of an item; True if the next one is likely to come in a moment."""
-        self._quick = self._quick + 1 if seconds < self._QUICK_S else self._quick // 2
+        if seconds >= self._QUICK_S:
+            self._quick //= 2
+        elif self._quick <= 2 * self._MANY:  # however many were quick, one that is not ends it
+            self._quick += 1
         return self._quick > self._MANY
 
 
@@ -104,11 +107,14 @@ class Outcomes:
         Where they are stored; None if they are not, or cannot be any more.
     unstored
         Errors that are in no entry, by uid.
+    large
+        Uids of stored values that may take much memory.
     """
 
     def __init__(self, target: Target, stored: frozenset[str], show: Callable[[dict[str, object]], object]) -> None:
         self.cache: Cache | None = target.cache
         self.unstored: dict[str, BaseException] = {}
+        self.large: set[str] = set()
         self._target = target
         self._stored = stored
         self._show = show
@@ -130,17 +136,21 @@ class Outcomes:
                 self._column = column
             self._gathered[key] = outcome
             self._times.append(seconds)
-            return self._store_gathered() if self._is_due(seconds, len(self._times)) else False
+            self._spent += seconds
+            return self._store_gathered() if self._is_due(len(self._times)) else False
         self._store_gathered()
         if self._target.keep is not None and type(outcome) not in _PLAIN:
             read_only(outcome)
         try:
             if self.cache is None:
-                committed = not quick or self._is_due(seconds, len(self._pending) + 1)
+                self._spent += seconds
+                committed = not quick or self._is_due(len(self._pending) + 1)
             elif type(outcome) is Raised:
                 committed = self._write_failure(self.cache, key, outcome.error, seconds)
             else:
                 committed = self.cache.write(key, outcome, seconds, over=key in self._stored)
+                if pace is not None and not column_of(outcome):
+                    self.large.add(key)
         except Preceded:
             self._show({key: STORED})
             return True
@@ -155,15 +165,20 @@ class Outcomes:
             committed = True
         return committed
 
-    def _is_due(self, seconds: float, count: int) -> bool:
-        """Notes an item that came in a moment; True if so many that did are to be shown."""
-        self._spent += seconds
+    def _is_due(self, count: int) -> bool:
+        """Whether so many items that came in a moment are to be shown."""
         return self._spent > _GATHER_S or count >= _GATHER_MOST
+
+    def can_wait(self, seconds: float) -> bool:
+        """Whether what is not shown yet, if anything, came in a moment, and can wait for a batch that takes so many seconds."""
+        return not self._pending and (not self._times or self._spent + seconds <= _GATHER_S)
 
     def commit(self) -> None:
         """Shows all outcomes so far."""
         self._store_gathered()
-        if self.cache is not None and self._pending:
+        if not self._pending:
+            return
+        if self.cache is not None:
             try:
                 self.cache.commit()
             except (OSError, CacheError) as error:
@@ -172,10 +187,12 @@ class Outcomes:
         self._publish()
 
     def drop(self, keys: Sequence[str]) -> None:
-        """Forgets the outcomes of some items, in the cache and in memory, and all that were not shown yet."""
+        """Forgets the outcomes of some items, in the cache and in memory, shown or not."""
         cache, keep = self._target.cache, self._target.keep
         self._pending.clear()
-        self._gathered, self._times = {}, []
+        self.large.difference_update(keys)
+        others = [each for each in zip(self._gathered.items(), self._times, strict=True) if each[0][0] not in keys]
+        self._gathered, self._times = dict(item for item, _ in others), [took for _, took in others]
         if cache is not None:
             cache.delete(keys)
         if keep is not None:

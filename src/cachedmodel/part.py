@@ -68,7 +68,7 @@ class Part:
         self._lock = threading.Lock()
         self._process = _process
         self._is_over = False
-        self._unseen = set(keys)
+        self._unseen = set(keys) if run is None else set()
         self._on_end: list[Callable[[], object]] = []
         self._claims = claims
         self._progress: int | None = None

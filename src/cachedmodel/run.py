@@ -7,6 +7,7 @@ nobody consumes computes nothing, and nobody waits for a run that stands still. 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -205,12 +206,18 @@ class Run:
             steps.close()  # in the thread of who advances it, as the method may expect
         yield
 
+    def since(self, count: int) -> dict[str, object]:
+        """The outcomes but for the first so many."""
+        with self._changed:
+            return dict(itertools.islice(reversed(self.results.items()), max(0, len(self.results) - count)))
+
     def forget(self, keys: Iterable[str]) -> None:
-        """Lets go of the values of some items; whoever asks for them again finds them in the cache."""
-        if self._outcomes.cache is not None:
-            for key in keys:
-                outcome = self.results.get(key, STORED)
-                if outcome is not STORED and type(outcome) is not Raised and key not in self.unstored:
+        """Lets go of the values of some items that may be large; whoever asks for them again finds them in the cache."""
+        large = self._outcomes.large
+        if large and self._outcomes.cache is not None:
+            for key in large.intersection(keys):
+                large.discard(key)
+                if key in self.results and key not in self.unstored:
                     self.results[key] = STORED
 
     # -- one step ------------------------------------------------------------------------------------------------
@@ -246,9 +253,9 @@ class Run:
         clock, put = time.perf_counter, self._outcomes.put
         while batches:
             batch = batches.popleft()
-            done = 0
+            done, is_whole = 0, False
             outputs: Iterator[object] = iter(())
-            start = clock()
+            start = began = clock()
             try:
                 outputs = self._outputs(batch)
                 for key in batch:
@@ -264,6 +271,7 @@ class Run:
                     start = now
                 if next(outputs, _END) is not _END:
                     raise self._miscounted(batch, done + 1)
+                is_whole = True
             except Exception as error:
                 self._debug(error, batch[min(done, len(batch) - 1)])
                 if is_machinery(error):
@@ -278,12 +286,15 @@ class Run:
                     batches.extendleft(keys for keys in (batch[done + 1 :], [batch[done]]) if keys)
             finally:
                 self._close(outputs)
-                self._outcomes.commit()
-            yield
+                waits = is_whole and bool(batches) and self._outcomes.can_wait(clock() - began)
+                if not waits:
+                    self._outcomes.commit()
+            if not waits:
+                yield
         self._warn_if_changed()
 
     def _outputs(self, batch: list[str]) -> Iterator[object]:
-        outputs = self._compute([self.items[key] for key in batch])
+        outputs = self._compute([*map(self.items.__getitem__, batch)])
         if isinstance(outputs, Iterable):
             return iter(outputs)
         raise MiscountError(

@@ -89,13 +89,16 @@ class Starting(Known):
         MissingError
             If nothing may be computed.
         """
-        missing = [key for key in self.unknown(keys) if key not in self._parts]
+        missing = self.unknown(keys)
+        if self._parts:
+            missing = [key for key in missing if key not in self._parts]
         if missing and self.work.infra.mode == "read-only":  # else who claims looks anew
             self._refresh()
         # They were looked for just now, or at least not long ago; and who claims looks again.
         was_looked_for = keys is not None and self.work.is_task and self.work.infra.mode == "cached"
         stored = self.states(missing, fresh=False) if missing and not was_looked_for else {}
-        missing = [key for key in missing if key not in stored]
+        if stored:
+            missing = [key for key in missing if key not in stored]
         if not missing or self.is_cancelled:
             return []
         check_recursion(self.work.target(), missing)
@@ -128,13 +131,11 @@ class Starting(Known):
         catch_up()
         place = self.work.place
         with claiming_at(place) as here:
-            free = [key for key in keys if key not in here or here[key].finished]
-            if len(free) < len(keys):
-                for key in here.keys() & set(keys).difference(free):
-                    other = here[key]
-                    self._parts[key] = other
-                    self._collected.pop(other, None)  # it may have this one already
-            free = self._claim_stored(free)
+            taken = {key: other for key in here.keys() & keys if not (other := here[key]).finished}
+            for key, other in taken.items():
+                self._parts[key] = other
+                self._collected.pop(other, None)  # it may have this one already
+            free = self._claim_stored([key for key in keys if key not in taken])
             if not free:
                 return None
             part = self._new_part(free)
@@ -159,7 +160,7 @@ class Starting(Known):
         cluster = self.work.infra.cluster
         if cluster not in (*INLINE, "threadpool"):
             return Part(keys)
-        items = {key: self.items[key] for key in keys}
+        items = dict(zip(keys, map(self.items.__getitem__, keys), strict=True))
         batches = self._batches(keys) if cluster in INLINE else None
         run = Run(self.work.target(), self.work.compute, items, self.irreplaceable(keys), batches)
         if cluster == "threadpool":
@@ -185,17 +186,23 @@ class Starting(Known):
         window = self._order[start : start + self._stride]
         # what may not be computed is told of all items
         refusing = infra.mode == "read-only" or infra.forbid_single_item_computation
-        missing = set(self.prepare(None if refusing else window))
+        missing = self.prepare(None if refusing else window)
+        if refusing:
+            wanted = set(window)
+            missing = [each for each in missing if each in wanted]
         if key in missing:
-            self.claim([each for each in window if each in missing])
+            self.claim(missing)
             self.claimed_at = time.monotonic()
 
     def _batches(self, keys: list[str]) -> list[list[str]]:
         """What the method is given at once: those of so many items side by side."""
-        size, wanted = self.work.infra.chunk_size, set(keys)
-        if len(keys) <= size:
+        size, count = self.work.infra.chunk_size, len(keys)
+        if count <= size:
             return [keys]
-        start, batches, left = self._order.index(keys[0]), [], len(keys)
+        start = self._order.index(keys[0])
+        if keys == self._order[start : start + count]:
+            return [keys[first : first + size] for first in range(0, count, size)]
+        wanted, batches, left = set(keys), [], count
         while left:
             batch = [key for key in self._order[start : start + size] if key in wanted]
             start, left = start + size, left - len(batch)
@@ -214,7 +221,9 @@ def next_stride(stride: int, smallest: int, seconds: float) -> int:
 def _release(place: str, cache: Cache | None, part: Part) -> None:
     """Nobody computes what is missing of a part that ended."""
     with claiming_at(place) as here:
-        for key in part.keys:
+        if {*here.values()} == {part}:
+            here.clear()
+        for key in part.keys if here else ():
             if here.get(key) is part:
                 del here[key]
     if cache is not None:

@@ -212,16 +212,15 @@ def _outputs(feed: Feed, return_errors: bool) -> Generator[object, None, None]:
             repeats = len(call.items) < len(keys)
             start = 0
             while start < len(keys):
-                known = _next_known(call, keys[start : start + read], feed.total)
+                known, values = _next_known(call, keys[start : start + read], feed.total)
                 start += len(known)
-                values = call.known_values(known)
-                read = _adapted(read, values or (), known)
+                read = _adapted(read, values, known)
                 bar.update(len(known))
-                if values is None:
+                if len(values) < len(known):
                     yield from _with_errors(feed, call, known, failed, return_errors)
                 if not repeats:
                     call.forget(known)
-                if values is not None and not failed:
+                if len(values) == len(known) and not failed:
                     yield from values
                 del values  # before others are read
             feed.is_through(call)
@@ -238,15 +237,19 @@ def _stop(calls: deque[tuple[Call, list[str]]]) -> None:
         calls.popleft()[0].stop()
 
 
-def _next_known(call: Call, keys: Sequence[str], total: int | None) -> Sequence[str]:
-    """Those of the next items that are known, up to the first that is not: at least one, which is waited for."""
+def _next_known(call: Call, keys: Sequence[str], total: int | None) -> tuple[Sequence[str], list[object]]:
+    """Those of the next items that are known, up to the first that is not, and their values, up to the first failed one.
+
+    That is at least one item, which is waited for.
+    """
     call.look(keys, total or 0)
     if not call.is_known(keys[0]):
+        is_here = call.computes(keys[0])
         call.wait(keys[0])
-        call.look(keys, total or 0)
-    if call.errors or call.known_values(keys) is None:
-        return list(itertools.takewhile(call.is_known, keys))
-    return keys
+        if not is_here:
+            call.look(keys, total or 0)
+    values = call.known_values(keys)
+    return list(itertools.takewhile(call.is_known, keys)) if call.errors else keys[: len(values)], values
 
 
 def _with_errors(

@@ -272,8 +272,7 @@ class Cache:
             If no claim can be made in this folder.
         """
         with self._lock:
-            wanted = [key for key in dict.fromkeys(keys) if not self._claims.is_mine(key)]
-            wanted = self._unstored(wanted, replace)
+            wanted = self._unstored(self._claims.not_mine(keys), replace)
             self._store.share()
             taken = self._claims.take(wanted, self.options, heir_of) if wanted else []
             if not taken:
@@ -294,7 +293,7 @@ class Cache:
             return list(keys)
         states = self._store.states(keys, fresh=False)
         wanted = ("value",) if replace == "failures" else ("value", "failure")
-        return [key for key in keys if states.get(key) not in wanted]
+        return [key for key in keys if states.get(key) not in wanted] if states else list(keys)
 
     def release(self, keys: Sequence[str]) -> None:
         """Ends the claims of this process on these keys; of those that are stored it only tidies up."""

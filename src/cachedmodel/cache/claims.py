@@ -18,7 +18,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import compress, repeat
 
 from .claimfile import PREFIX, Claim, digests, pack, read
 from .files import discard, look_anew, names_in, publish_first
@@ -44,13 +46,14 @@ class Claims:
         self.listing: list[str] = []
         #: Claims by number, as last seen.
         self._files: dict[int, Claim] = {}
-        #: Digest -> number of the newest claim on it.
+        #: Digest -> number of the newest claim on it; and claims made here that are not in it yet: most never need to be.
         self._newest: dict[bytes, int] = {}
+        self._unindexed: set[int] = set()
         #: True if a key may be in several claims, as it is while one is handed or taken over.
         self._overlapping = False
-        #: Keys that this process holds -> number of the claim; and the keys left in each claim.
+        #: Keys that this process holds -> number of the claim; and how many are left in each claim.
         self._mine: dict[str, int] = {}
-        self._left: dict[int, set[str]] = {}
+        self._left: dict[int, int] = {}
         #: Claims of this process that have no keys left.
         self._over: list[int] = []
         #: Whether what was taken last had been claimed by somebody who is dead, as far as can be told.
@@ -59,8 +62,10 @@ class Claims:
         #: When it was last asked whether the keeper of a claim lives, to tidy up.
         self._judged: dict[int, float] = {}
 
-    def is_mine(self, key: str) -> bool:
-        return key in self._mine
+    def not_mine(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys, in order and once, that this process does not hold."""
+        mine, unique = self._mine, dict.fromkeys(keys)
+        return [*unique] if mine.keys().isdisjoint(unique) else [key for key in unique if key not in mine]
 
     # -- looking
 
@@ -70,13 +75,15 @@ class Claims:
         if self._single or (self._files and max(numbers, default=0) < max(self._files)):
             self._files.clear()  # a task's folder, one made anew, or an old listing: numbers mean nothing
             self._newest.clear()
+            self._unindexed.clear()
             self._overlapping = False
         half = {number for number, claim in self._files.items() if claim.is_unread}
         for number in (self._files.keys() - numbers) | half:
             self._forget_claim(number)
         for number in sorted(numbers - self._files.keys()):
             with contextlib.suppress(OSError):
-                self._learn(number, self._read(number))
+                self._files[number] = self._read(number)
+                self._index([number])
 
     def _read(self, number: int) -> Claim:
         try:
@@ -91,25 +98,28 @@ class Claims:
         tails = [name[len(PREFIX) :] for name in self.listing if name.startswith(PREFIX)]
         return {int(tail) for tail in tails if tail.isdecimal()}
 
-    def _learn(self, number: int, claim: Claim) -> None:
-        self._files[number] = claim
-        if not self._newest.keys().isdisjoint(claim.digests):
-            self._overlapping = True
-        self._newest.update(dict.fromkeys(claim.digests, number))
+    def _index(self, numbers: Iterable[int]) -> None:
+        for number in sorted(numbers):
+            hashed = self._files[number].digests
+            if not self._newest.keys().isdisjoint(hashed):
+                self._overlapping = True
+            self._newest.update(dict.fromkeys(hashed, number))
+            self._unindexed.discard(number)
 
     def _forget_claim(self, number: int) -> None:
         claim = self._files.pop(number)
         self._judged.pop(number, None)
-        if self._overlapping:
+        if number in self._unindexed:
+            self._unindexed.discard(number)
+        elif self._overlapping:
             # An older claim on the same keys may count again.
-            files, self._files, self._overlapping = sorted(self._files.items()), {}, False
             self._newest.clear()
-            for other in files:
-                self._learn(*other)
-            return
-        for key in claim.digests:
-            if self._newest.get(key) == number:
-                del self._newest[key]
+            self._overlapping = False
+            self._index(self._files)
+        else:
+            for key in claim.digests:
+                if self._newest.get(key) == number:
+                    del self._newest[key]
 
     def _path(self, number: int) -> str:
         return f"{self._folder}/{PREFIX}{number:08d}"
@@ -121,8 +131,9 @@ class Claims:
 
     def _judge(self, hashed: Sequence[bytes], options: Options) -> tuple[list[int | None], set[int]]:
         """Number of the living claim on each of the keys; and numbers of claims of the dead on some of them."""
+        self._index(self._unindexed)
         newest, unread = self._newest, [number for number, claim in self._files.items() if claim.is_unread]
-        if not newest and not unread:
+        if not unread and newest.keys().isdisjoint(hashed):
             return [None] * len(hashed), set()
         dead = {number for number in unread if not self._lives(number, options)}
         # One that cannot be read yet may be about anything.
@@ -161,18 +172,20 @@ class Claims:
     def take(self, keys: Sequence[str], options: Options, heir_of: str = "") -> list[str]:
         """Claims those of the keys that no living keeper but `heir_of` holds; OSError if files cannot be made here."""
         lives = lives_of(self._root)
-        hashed = dict(zip(keys, digests(keys), strict=True))
+        hashed = digests(keys)
         began, delay = time.monotonic(), 0.001
         while True:
             self.refresh()
-            living, dead = self._judge(list(hashed.values()), options)
-            held = [number is not None and not self._files[number].keeper.is_process(heir_of) for number in living]
-            free = [key for key, is_held in zip(hashed, held, strict=True) if not is_held]
+            free, chosen, dead = [*keys], hashed, set[int]()
+            if not self._are_all_held():
+                living, dead = self._judge(hashed, options)
+                is_free = [number is None or self._files[number].keeper.is_process(heir_of) for number in living]
+                free, chosen = [*compress(keys, is_free)], [*compress(hashed, is_free)]
             if not free or time.monotonic() - began > _PATIENCE_S:
                 return []
             lives.hold(options.lease_s, options.permissions)
             try:
-                number = self._make(me(), [hashed[key] for key in free], options)
+                number = self._make(me(), chosen, options)
             except BaseException:
                 lives.let_go()
                 raise
@@ -181,7 +194,7 @@ class Claims:
             lives.let_go()
             time.sleep(delay)
             delay = min(2 * delay, 0.1)
-        self._left[number] = set(free)
+        self._left[number] = len(free)
         self._mine.update(dict.fromkeys(free, number))
         self.took_over = bool(dead)
         self._bury(dead, number, options)
@@ -190,6 +203,13 @@ class Claims:
             return []
         self._sweep(number, options)
         return free
+
+    def _are_all_held(self) -> bool:
+        """Whether all claims were made here, on keys that this process still holds: who asks for others need not look."""
+        files, left = self._files, self._left
+        return files.keys() <= self._unindexed and all(
+            left.get(number, 0) == len(claim.digests) for number, claim in files.items()
+        )
 
     def _make(self, keeper: Keeper, hashed: list[bytes], options: Options) -> int | None:
         """The number of a new claim; None if somebody else was first."""
@@ -205,7 +225,11 @@ class Claims:
         if not self._single and max(self._numbers(), default=number) > number:
             discard(self._path(number))  # others went past this number while it was not there
             return None
-        self._learn(number, Claim(keeper, hashed))
+        self._files[number] = Claim(keeper, hashed)
+        if keeper.is_me:
+            self._unindexed.add(number)
+        else:
+            self._index([number])
         return number
 
     def _bury(self, dead: set[int], mine: int, options: Options) -> None:
@@ -258,24 +282,22 @@ class Claims:
 
     def stored(self, keys: Iterable[str]) -> None:
         """These keys are stored, so the claims of this process on them are over."""
-        mine = self._mine
-        if not mine:
-            return
-        keys = list(keys)
-        for number in {mine.pop(key, None) for key in keys}:
-            if number is not None:
-                self._drop(keys, number)
-        if self._single:
-            self._sweep_single()
+        if self._mine:
+            self._drop(keys)
+            if self._single:
+                self._sweep_single()
 
-    def _drop(self, keys: Iterable[str], number: int) -> None:
-        """Some keys of a claim are over."""
-        left = self._left[number]
-        left.difference_update(keys)
-        if not left:
-            del self._left[number]
-            self._over.append(number)
-            lives_of(self._root).let_go()
+    def _drop(self, keys: Iterable[str]) -> list[int]:
+        """Some keys are not held any more; the claims that they were in."""
+        numbers = Counter(map(self._mine.pop, keys, repeat(0)))
+        del numbers[0]  # there is no such claim: these were not held
+        for number, count in numbers.items():
+            self._left[number] -= count
+            if not self._left[number]:
+                del self._left[number]
+                self._over.append(number)
+                lives_of(self._root).let_go()
+        return [*numbers]
 
     def _sweep_single(self) -> None:
         over, self._over = self._over, []
@@ -290,12 +312,11 @@ class Claims:
         except OSError:
             return False
 
-    def end(self, keys: Iterable[str], options: Options, keeper: Keeper | None = None) -> None:
+    def end(self, keys: Collection[str], options: Options, keeper: Keeper | None = None) -> None:
         """Ends the claims of this process on these keys at once, or hands them to `keeper`."""
-        ended = [key for key in keys if key in self._mine]
-        numbers = {self._mine[key] for key in ended}
-        for key in ended:
-            self._drop([key], self._mine.pop(key))
+        mine = self._mine
+        ended = [] if mine.keys().isdisjoint(keys) else [key for key in keys if key in mine]
+        numbers = self._drop(ended)
         if self._single and keeper is None:
             self._sweep_single()
             return
@@ -308,20 +329,19 @@ class Claims:
             self._end_over(options)
 
     def _replace(self, numbers: Sequence[int], options: Options) -> None:
-        keys = [key for number in numbers for key in self._left[number]]
-        if not keys:
+        if not numbers:
             return
+        keys = [key for key, number in self._mine.items() if number in numbers]
         try:
             number = self._publish(me(), keys, options)
         except OSError:
             # No room for a new claim: all end, since nobody may wait for what is not computed any more.
-            for key in keys:
-                self._drop([key], self._mine.pop(key))
+            self._drop(keys)
             return
         for old in numbers:
             del self._left[old]
             self._over.append(old)
-        self._left[number] = set(keys)
+        self._left[number] = len(keys)
         self._mine.update(dict.fromkeys(keys, number))
         for _ in range(len(numbers) - 1):
             lives_of(self._root).let_go()

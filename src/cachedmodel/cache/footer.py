@@ -16,7 +16,7 @@ import sys
 import typing as tp
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from xxhash import xxh3_64_intdigest
 
@@ -29,6 +29,8 @@ if tp.TYPE_CHECKING:
 #: Rows of a page, and bytes of a row.
 PAGE = 256
 ROW = 16
+#: All pages are read at once where there are not many more than so many for each key: that costs less than some one by one.
+_PAGES_A_KEY = 4
 #: Bytes read from the end of a file in the hope that fence, sums and trailer are in it.
 TAIL = 8192
 TRAILER = struct.Struct("<8sQQQQ")
@@ -80,16 +82,24 @@ class Footer(tp.NamedTuple):
     fence: array[int]
     sums: array[int]
 
-    def search(self, file: File, hashes: Iterable[int]) -> dict[int, list[int]]:
+    def search(self, file: File, hashes: Collection[int]) -> dict[int, list[int]]:
         """Places of the rows with these hashes, newest first, for those that have any; Unreadable if a page is damaged."""
         found: dict[int, list[int]] = {}
         pages: dict[int, array[int]] = {}
+        whole = b""
+        if 1 < len(self.fence) <= _PAGES_A_KEY * len(hashes):
+            whole = file.pread(ROW * self.rows, self.offset + HEAD.size)
+        elif len(self.fence) == 1 and self.rows <= 4 * len(
+            hashes
+        ):  # a set tells which are here sooner than as many searches
+            pages[0] = self._page(file, 0)
+            hashes = {*pages[0][: self.rows]}.intersection(hashes)
         for hashed in hashes:
             number = bisect_right(self.fence, hashed) - 1
             while number >= 0:
                 page = pages.get(number)
                 if page is None:
-                    page = pages[number] = self._page(file, number)
+                    page = pages[number] = self._page(file, number, whole)
                 rows = len(page) // 2
                 at = bisect_left(page, hashed, 0, rows)
                 if at < rows and page[at] == hashed:
@@ -126,9 +136,10 @@ class Footer(tp.NamedTuple):
             rows.extend(zip(page[:half], page[half:], strict=True))
         return rows
 
-    def _page(self, file: File, number: int) -> array[int]:
-        size = 16 * min(PAGE, self.rows - PAGE * number)
-        data = os.pread(file.fd, size, self.offset + HEAD.size + 16 * PAGE * number)
+    def _page(self, file: File, number: int, whole: bytes = b"") -> array[int]:
+        """A page, from all of them if these were read at once."""
+        at, size = ROW * PAGE * number, ROW * min(PAGE, self.rows - PAGE * number)
+        data = whole[at : at + size] or os.pread(file.fd, size, self.offset + HEAD.size + at)
         if len(data) != size or xxh3_64_intdigest(data) != self.sums[number]:
             raise Unreadable("a page of its index is damaged")
         return _numbers(data)

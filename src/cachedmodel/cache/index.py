@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from . import columns, frames
 from .files import names_in, open_files, warn_once
@@ -50,6 +50,8 @@ class Index:
         #: Those that count, newest first.
         self._newest: list[Shard] = []
         self._memo: dict[str, object] = {}
+        #: Keys that were looked for, and are not stored: they are asked for again, for a claim and before they are written.
+        self._absent: set[str] = set()
         self._complete = False
         #: Keys whose place in a complete memo is not right any more.
         self._stale: set[str] = set()
@@ -144,6 +146,7 @@ class Index:
 
     def _forget_found(self) -> None:
         self._memo.clear()
+        self._absent.clear()
         self._stale.clear()
         self._complete = False
         self._asked = 0
@@ -151,10 +154,10 @@ class Index:
     def _apply(self, fresh: Mapping[str, object]) -> None:
         """What was found before about these keys does not count any more."""
         self._changes += bool(fresh)
-        if not self._memo and not self._complete:
-            return
-        for key in fresh:
-            self._memo.pop(key, None)
+        self._absent.difference_update(fresh)
+        if not self._memo.keys().isdisjoint(fresh):
+            for key in fresh:
+                self._memo.pop(key, None)
         if self._complete:
             self._stale.update(fresh)
             if len(self._stale) > _MOST_STALE:
@@ -177,6 +180,7 @@ class Index:
         shard.table.update(entries)
         if self._complete and self._newest and self._newest[0] is shard:
             self._memo.update(entries)
+            self._absent.difference_update(entries)
             self._stale.difference_update(entries)
             self._limit()
         else:
@@ -211,7 +215,7 @@ class Index:
 
     # -- look-ups
 
-    def find(self, keys: Sequence[str], expected: int = 0) -> dict[str, object]:
+    def find(self, keys: Collection[str], expected: int = 0) -> dict[str, object]:
         """Value of a column or `Where`, for the keys that are stored; `expected`: of how many, asked one after the other."""
         found = self._find(keys, expected)
         for _ in range(_MOST_LOOKS):
@@ -223,16 +227,18 @@ class Index:
             found = self._find(keys, expected)
         return found
 
-    def _find(self, keys: Sequence[str], expected: int) -> dict[str, object]:
-        memo = self._memo
+    def _find(self, keys: Collection[str], expected: int) -> dict[str, object]:
+        memo, absent = self._memo, self._absent
         found: dict[str, object] = {}
-        rest = list(keys)
+        if absent.issuperset(keys):
+            return found
+        rest = list(keys) if absent.isdisjoint(keys) else [key for key in keys if key not in absent]
         if not memo.keys().isdisjoint(keys):  # which takes a moment where all are new
             known = zip(keys, map(memo.get, keys, itertools.repeat(ABSENT)), strict=False)
             found = {key: value for key, value in known if value is not ABSENT and value is not columns.DELETED}
             if len(found) == len(keys):
                 return found
-            rest = [key for key in keys if key not in found and key not in memo]
+            rest = [key for key in rest if key not in memo]
         if self._complete:
             rest = [key for key in rest if key in self._stale] if self._stale else []
         elif rest and self._is_worth_reading_all(len(rest), expected):
@@ -301,13 +307,12 @@ class Index:
                 left = {} if len(answers) == len(left) else {key: left[key] for key in left if key not in answers}
             if not left or shard.hides:
                 break
-        # Absent keys are remembered like deleted ones: they are about to be asked again, for a claim.
-        self._memo.update(dict.fromkeys(left, columns.DELETED))
+        self._absent.update(left)
         self._limit()
 
     def _limit(self) -> None:
         """Keeps what is remembered bounded: the whole of a long map is not held in memory."""
-        if len(self._memo) > self._most_found:
+        if len(self._memo) + len(self._absent) > self._most_found:
             self._forget_found()
         loaded = sorted((shard for shard in self._newest if shard.loaded), key=lambda shard: shard.loaded)
         for shard in loaded[: max(0, len(loaded) - self._most_loaded)]:

@@ -11,7 +11,7 @@ import errno
 import math
 import time
 import typing as tp
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 
 from cachedmodel import codecs
@@ -326,14 +326,14 @@ class Sharded:
         if writer.full:
             self._seal()
 
-    def _writer_for(self, keys: Iterable[str]) -> tuple[ShardWriter, Shard]:
+    def _writer_for(self, keys: Collection[str]) -> tuple[ShardWriter, Shard]:
         """The writer, whose shard supersedes what is known of these keys."""
         is_idle = self._writer is not None and self._writer.is_idle
         if is_idle:
             self._seal()
         if is_idle or not self._index.looked:
             self._index.refresh()
-        replaces = bool(self._index.find(list(keys)))
+        replaces = bool(self._index.find(keys))
         if self._writer is not None and replaces and not self._writer.replaces:
             self._seal()
         if self._shard is not None and self._index.supersedes(self._shard.order, keys):
