@@ -7,6 +7,7 @@ nobody consumes computes nothing, and nobody waits for a run that stands still. 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import sys
@@ -82,14 +83,15 @@ class Run:
         self.error: BaseException | None = None
         self.finished: bool = False
         self._compute = compute
-        self._outcomes = Outcomes(target, stored, self._show)
+        self._changed = threading.Condition()
+        # Not a method of this object, which would live in a circle until a collection, with all its items.
+        self._outcomes = Outcomes(target, stored, functools.partial(_show, self._changed, self.results))
         self.unstored: dict[str, BaseException] = self._outcomes.unstored
         self._debugged: set[str] = set()
         self._steps = self._run(deque([list(items)] if batches is None else batches))
         self._stopped = False
         self._rests = False
         self._driver: int | None = None
-        self._changed = threading.Condition()
         self._chain = (*chain.get(), (target.scope, frozenset(items)))
         self._on_end: list[Callable[[], object]] = []
 
@@ -308,11 +310,6 @@ class Run:
         except Exception as error:
             warnings.warn(f"{self.target.name} failed in its clean-up: {error!r}", RuntimeWarning, stacklevel=2)
 
-    def _show(self, outcomes: dict[str, object]) -> None:
-        with self._changed:
-            self.results.update(outcomes)
-            self._changed.notify_all()
-
     def _miscounted(self, batch: list[str], count: int) -> MiscountError:
         """An output more or less than items: any of them may belong to another item, so none is kept."""
         self._outcomes.drop(batch)
@@ -343,6 +340,12 @@ class Run:
 
             self._debugged.add(key)
             pdb.post_mortem(error.__traceback__)
+
+
+def _show(changed: threading.Condition, results: dict[str, object], outcomes: dict[str, object]) -> None:
+    with changed:
+        results.update(outcomes)
+        changed.notify_all()
 
 
 class MiscountError(ComputeError):
