@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import typing as tp
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cachedmodel.cache import Cache, Options
-from cachedmodel.outcomes import Pace, Raised, Target
+from cachedmodel.outcomes import STORED, Pace, Raised, Target
 from cachedmodel.run import MiscountError, Run
 
 
@@ -168,3 +170,35 @@ def test_batches_before_one_that_is_miscounted_are_kept(tmp_path: Path) -> None:
     assert isinstance(run.error, MiscountError)
     assert run.results == {"1": 1.0, "2": 2.0}
     assert sorted(cache.keys()) == ["1", "2"]
+
+
+def test_a_run_that_ended_is_freed_with_its_items() -> None:
+    """At once, not when the collector comes by: the next ones are as large."""
+    run = make(doubles, "1", "2")
+    run.drive()
+    freed = weakref.ref(run)
+    gc.disable()
+    try:
+        del run
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+def test_outcomes_are_told_from_where_one_was(tmp_path: Path) -> None:
+    """And values that may be large are let go of, once they are stored and were handed out; failures are kept."""
+    cache = Cache.open(str(tmp_path), str(tmp_path), single=False, options=Options())
+
+    def compute(items: list[int]) -> Iterator[object]:
+        for item in items:
+            yield 1 / (item - 2) if item < 3 else [item]
+
+    run = Run(Target("xp.embed", "scope", cache, None, Pace()), compute, {str(n): n for n in range(1, 5)})
+    run.drive("1")
+    assert run.since(0) == {"1": -1.0}
+    assert run.since(1) == {}
+    run.drive()
+    assert run.since(2) == {"3": [3], "4": [4]}
+    run.forget(["1", "2", "3"])
+    assert {key: outcome for key, outcome in run.results.items() if key != "2"} == {"1": -1.0, "3": STORED, "4": [4]}
+    assert isinstance(run.results["2"], Raised)
