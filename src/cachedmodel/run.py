@@ -15,6 +15,7 @@ import threading
 import time
 import typing as tp
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
@@ -83,15 +84,15 @@ class Run:
         self.error: BaseException | None = None
         self.finished: bool = False
         self._compute = compute
-        self._changed = threading.Condition()
         # Not a method of this object, which would live in a circle until a collection, with all its items.
-        self._outcomes = Outcomes(target, stored, functools.partial(_show, self._changed, self.results))
+        self._outcomes = Outcomes(target, stored, functools.partial(_show, weakref.ref(self)))
         self.unstored: dict[str, BaseException] = self._outcomes.unstored
         self._debugged: set[str] = set()
         self._steps = self._run(deque([list(items)] if batches is None else batches))
         self._stopped = False
         self._rests = False
         self._driver: int | None = None
+        self._changed = threading.Condition()
         self._chain = (*chain.get(), (target.scope, frozenset(items)))
         self._on_end: list[Callable[[], object]] = []
 
@@ -342,10 +343,12 @@ class Run:
             pdb.post_mortem(error.__traceback__)
 
 
-def _show(changed: threading.Condition, results: dict[str, object], outcomes: dict[str, object]) -> None:
-    with changed:
-        results.update(outcomes)
-        changed.notify_all()
+def _show(ref: weakref.ref[Run], outcomes: dict[str, object]) -> None:
+    run = ref()
+    if run is not None:  # else nobody waits for it
+        with run._changed:
+            run.results.update(outcomes)
+            run._changed.notify_all()
 
 
 class MiscountError(ComputeError):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cachedmodel.cache import Cache, Options
+from cachedmodel.cache.claims import Claims
 from cachedmodel.cache.lives import Keeper, Lives, me
 
 from .conftest import Open
@@ -135,8 +136,6 @@ def test_life_files_go_with_their_process(tmp_path: Path) -> None:
 
 def test_a_dead_process_elsewhere_is_buried(tmp_path: Path, opened: Open) -> None:
     """Taking over from a dead process removes its claim and its life file."""
-    from cachedmodel.cache.claims import Claims
-
     cache = opened(lease_s=0.1)
     dead = _elsewhere("dead")
     claims = Claims(str(tmp_path / "map"), str(tmp_path), single=False)
@@ -149,6 +148,21 @@ def test_a_dead_process_elsewhere_is_buried(tmp_path: Path, opened: Open) -> Non
 
     assert not (tmp_path / ".lives" / "dead").exists()
     assert [path.name for path in (tmp_path / "map").glob(".claim-*")] == [".claim-00000002"]
+
+
+def test_the_newest_claim_counts(tmp_path: Path) -> None:
+    """Whoever took over what this process holds is its holder, also for this process."""
+    claims, others = (Claims(str(tmp_path / "map"), str(tmp_path), single=False) for _ in range(2))
+    options = Options()
+    assert claims.take(["a", "b"], options) == ["a", "b"]
+    others.refresh()
+
+    others._publish(_elsewhere("heir"), ["a"], options)
+    claims.refresh()
+
+    assert claims.holders(["a", "b"], options) == {"a": _elsewhere("heir"), "b": me()}
+    claims.end(["a", "b"], options)
+    assert claims.holders(["a", "b"], options) == {"a": _elsewhere("heir")}
 
 
 def _task(root: Path, folder: Path) -> Cache:

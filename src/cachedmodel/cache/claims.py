@@ -103,6 +103,7 @@ class Claims:
             hashed = self._files[number].digests
             if not self._newest.keys().isdisjoint(hashed):
                 self._overlapping = True
+                hashed = [key for key in hashed if self._newest.get(key, 0) < number]
             self._newest.update(dict.fromkeys(hashed, number))
             self._unindexed.discard(number)
 
