@@ -156,12 +156,12 @@ class Call(Starting):
         fresh = run.since(seen)
         self._collected[part] = seen + len(fresh)
         if part not in self._made:  # it may have some that are not asked for here, and others were looked up
-            fresh = {key: fresh[key] for key in fresh if self._parts.get(key) is part and not self.is_known(key)}
+            fresh = {each: fresh[each] for each in fresh if self._parts.get(each) is part and not self.is_known(each)}
         if _MARKS.isdisjoint(map(type, fresh.values())):
             self.values.update(fresh)
             Known._have_taken(self, fresh)  # of a part with a run there is no more to know
         else:
-            self._take({key: outcome for key, outcome in fresh.items() if outcome is not STORED})
+            self._take({each: outcome for each, outcome in fresh.items() if outcome is not STORED})
         if key is not None and run.results.get(key) is STORED and not self.is_known(key):
             self._read([key])
 

@@ -30,7 +30,7 @@ if tp.TYPE_CHECKING:
 PAGE = 256
 ROW = 16
 #: All pages are read at once where there are not many more than so many for each key: that costs less than some one by one.
-_PAGES_A_KEY = 4
+_PAGES_A_KEY = _ROWS_A_KEY = 4
 #: Bytes read from the end of a file in the hope that fence, sums and trailer are in it.
 TAIL = 8192
 TRAILER = struct.Struct("<8sQQQQ")
@@ -89,9 +89,8 @@ class Footer(tp.NamedTuple):
         whole = b""
         if 1 < len(self.fence) <= _PAGES_A_KEY * len(hashes):
             whole = file.pread(ROW * self.rows, self.offset + HEAD.size)
-        elif len(self.fence) == 1 and self.rows <= 4 * len(
-            hashes
-        ):  # a set tells which are here sooner than as many searches
+        elif len(self.fence) == 1 and self.rows <= _ROWS_A_KEY * len(hashes):
+            # A set tells which of them are here sooner than as many searches.
             pages[0] = self._page(file, 0)
             hashes = {*pages[0][: self.rows]}.intersection(hashes)
         for hashed in hashes:
