@@ -162,14 +162,14 @@ def test_a_lost_job_that_nobody_waits_for_blocks_nobody(tmp_path: Path) -> None:
     )
     for cluster in ("processpool", "local"):
         submitter = subprocess.Popen([sys.executable, "-c", script, str(place), cluster])
-        until((place / "notes").exists)
+        until((place / "dies").exists)
         (place / "repaired").touch()
         until(lambda: experiment(place, act="die").double.status() in ("failed", "not submitted"))
         assert experiment(place, act="die").double() == 2
         (place / "end").touch()
         assert submitter.wait(PATIENCE_S) == 0
         experiment(place, act="die").double.clear()
-        for name in ("repaired", "end", "notes"):
+        for name in ("repaired", "end", "dies"):
             (place / name).unlink()
 
 
