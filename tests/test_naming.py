@@ -292,6 +292,7 @@ print(Child.__cache_name__)
     "start",
     [
         ["-i", "script.py"],
+        ["-m", "code", "-q"],
         pytest.param(
             ["-m", "_pyrepl"], marks=pytest.mark.skipif(sys.version_info < (3, 13), reason="since Python 3.13")
         ),
@@ -299,7 +300,7 @@ print(Child.__cache_name__)
     ids=" ".join,
 )
 def test_prompts(start: list[str], tmp_path: Path) -> None:
-    """A class that is typed anew is another one, also where `__main__` is a script, or a module that is run."""
+    """A class that is typed anew is another one, also where `__main__` is a script or a module, and where it has another name."""
     (tmp_path / "script.py").write_text(SOURCE.replace("CONSTANT", "1"))
     done = subprocess.run(
         [sys.executable, *start],
@@ -313,10 +314,11 @@ def test_prompts(start: list[str], tmp_path: Path) -> None:
     one, function, two, _, same, _, child = done.stdout.replace(">>> ", "").replace("... ", "").split()[script:]
 
     assert one != two == same
+    module = "__console__" if "code" in start else "__main__"
     assert [name.rpartition("-")[0] for name in (one, function, child)] == [
-        "__main__:Main",
-        "__main__:double",
-        "__main__:Child",
+        f"{module}:Main",
+        f"{module}:double",
+        f"{module}:Child",
     ]
 
 

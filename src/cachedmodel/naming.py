@@ -68,7 +68,9 @@ def checked_name(name: object, cls: str) -> str:
 def _module(name: str, functions: Sequence[Callable[..., tp.Any]]) -> tuple[str, bool]:
     """The name of a module in folders, and whether that tells these functions, or a class of them, from all others."""
     if name not in MAIN:
-        return name, True
+        # what is typed at a prompt of another name (python -m code), or made by exec, may be made anew under its name
+        may_be_typed = bool(functions) or name not in sys.modules
+        return name, not (may_be_typed and _are_typed(functions))
     if _are_typed(functions):
         return MAIN[0], False
     main = sys.modules.get(name) or sys.modules[MAIN[0]]  # a job knows the first name alone
@@ -83,7 +85,7 @@ def _module(name: str, functions: Sequence[Callable[..., tp.Any]]) -> tuple[str,
 
 
 def _are_typed(functions: Sequence[Callable[..., tp.Any]]) -> bool:
-    """Whether they stand in no file. `__main__` may have one all the same: ``python -i``, and the prompt of Python 3.13."""
+    """Whether they stand in no file. Their module may have one all the same: ``python -i``, and the prompt of Python 3.13."""
     files = [func.__code__.co_filename for func in functions]
     return all(file.startswith("<") for file in files) if files else hasattr(sys, "ps1")
 
