@@ -47,7 +47,8 @@ class Project(tp.NamedTuple):
 
     def edit(self, text: str) -> None:
         """The next version of the code."""
-        (self.root / "wd_pkg/core.py").write_text(text)
+        # of another length: within a second, that is how Python knows that what it compiled is out of date
+        (self.root / "wd_pkg/core.py").write_text(f"{text}# edited\n")
 
 
 @pytest.fixture(params=INSTALLS)
