@@ -195,16 +195,23 @@ def record_head(data: bytes, at: int) -> int:
     return HEAD.size + codec + key + _META.size
 
 
-def read_record(data: bytes, at: int, seed: int, offset: int) -> Record:
-    """The record at `at` in `data`, which is at `offset` in the file. Its payload need not be in `data`."""
+def _checked_record(data: bytes, at: int, seed: int, offset: int) -> tuple[int, int, int, int]:
+    """Flags, lengths of codec and key, and size of the body of a record of which all but the payload was checked."""
     _, flags, codec, key, size, checksum = HEAD.unpack_from(data, at)
     start = at + HEAD.size
-    meta = start + codec + key
-    if meta + _META.size > len(data):
+    end = start + codec + key + _META.size
+    if end > len(data):
         raise Torn("a record is not complete")
-    whole = data[at : at + _UNSEEDED] + data[start : meta + _META.size]
-    if xxh3_64_intdigest(whole, (seed ^ offset) & _MASK) != checksum:
+    if xxh3_64_intdigest(data[at : at + _UNSEEDED] + data[start:end], (seed ^ offset) & _MASK) != checksum:
         raise Unreadable("a record is damaged")
+    return flags, codec, key, size
+
+
+def read_record(data: bytes, at: int, seed: int, offset: int) -> Record:
+    """The record at `at` in `data`, which is at `offset` in the file. Its payload need not be in `data`."""
+    flags, codec, key, size = _checked_record(data, at, seed, offset)
+    start = at + HEAD.size
+    meta = start + codec + key
     time, seconds, length, payload_sum = _META.unpack_from(data, meta)
     payload = offset + HEAD.size + codec + key + _META.size
     payload += -payload % (64 if length >= _ALIGNED_FROM else 8)
@@ -215,12 +222,7 @@ def read_record(data: bytes, at: int, seed: int, offset: int) -> Record:
 
 def record_flags(data: bytes, at: int, seed: int, offset: int) -> int:
     """The flags of the record at `at` in `data`, checked as by `read_record`."""
-    _, flags, codec, key, _, checksum = HEAD.unpack_from(data, at)
-    start = at + HEAD.size
-    whole = data[at : at + _UNSEEDED] + data[start : start + codec + key + _META.size]
-    if xxh3_64_intdigest(whole, (seed ^ offset) & _MASK) != checksum:
-        raise Unreadable("a record is damaged")
-    return int(flags)
+    return _checked_record(data, at, seed, offset)[0]
 
 
 def read_block(data: bytes, at: int, seed: int, offset: int) -> Block:

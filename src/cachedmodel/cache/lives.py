@@ -252,8 +252,8 @@ class Lives:
             self._task_claim = None
             return None
         except OSError as error:
-            self._can_link = error.errno == errno.EMLINK
-            self._task_claim = self._task_claim if self._can_link else None
+            if error.errno != errno.EMLINK:  # of which some may end
+                self._task_claim, self._can_link = None, False
             return None
         return True
 
